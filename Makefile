@@ -1,0 +1,34 @@
+# Any Python from 3.11 on: make PYTHON=python3.12 run
+PYTHON ?= python3
+PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help run test token lint
+
+help: ## show what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
+
+run: .venv/run ## install, bring the database up to date and serve
+	@.venv/bin/python wsgi.py
+
+test: .venv/test ## install and run every test
+	@.venv/bin/python -m pytest
+
+token: .venv/run ## print an access token with all permissions for this box
+	@.venv/bin/flask --app wsgi token
+
+lint: .venv/test ## check style and types
+	@.venv/bin/python -m flake8
+	@.venv/bin/python -m mypy
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=...")'
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+
+# What pip says goes to stderr, so that `make token` prints the token alone.
+.venv/run: requirements.txt | .venv/bin/python
+	@$(PIP) -r $< >&2
+	@touch $@
+
+.venv/test: tests/requirements.txt requirements.txt | .venv/bin/python
+	@$(PIP) -r $< >&2
+	@touch $@ .venv/run

@@ -1,0 +1,169 @@
+"""Who may do what: permissions, the blueprint whose routes declare one, access tokens, the check of each request."""
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+import flask
+import flask_smorest
+import jwt
+
+from . import wire
+from .errors import ErrorSchema, NotPermitted, NotSignedIn
+from .settings import SettingError
+
+COOKIE = "accessToken"
+ALGORITHM = "HS256"
+SECURITY_SCHEMES = {COOKIE: {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "A JWT"}}
+# Nothing of this size is a token; decoding it would only cost time.
+TOKEN_LIMIT = 8 * 1024
+
+
+class Permission(StrEnum):
+    """What a token can grant, by the names of the API page."""
+
+    READ = "payments_read"
+    CREATE = "payments_create"
+    UPDATE = "payments_update"
+    DELETE = "payments_delete"
+
+
+# What a route that shows nothing of anybody's declares in place of a permission.
+PUBLIC: Final = "public"
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """A blueprint whose every route declares its permission, for `check_access` and the API document alike."""
+
+    ARGUMENTS_PARSER = wire.StrictParser()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._prepare_doc_cbks.append(self._document_access)
+
+    def route(
+        self, rule: str, *, permission: Permission | Literal["public"], **options: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Register a view at `rule` for callers whose token grants `permission`."""
+        register = super().route(rule, **options)
+
+        def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
+            view._apidoc = {**getattr(view, "_apidoc", {}), "permission": permission}  # type: ignore[attr-defined]
+            return register(view)
+
+        return decorator
+
+    @staticmethod
+    def _document_access(doc: dict[str, Any], doc_info: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Add what every operation with a permission can refuse, and every one that takes a body."""
+        permission = doc_info["permission"]
+        if permission == PUBLIC:
+            return doc
+        refusals = {
+            401: "No access token, or not a good one",
+            403: f"The access token does not grant {permission}",
+            503: "The database is not available; Retry-After says when to try again",
+        }
+        if "requestBody" in doc:
+            refusals |= {
+                400: "The body is not JSON",
+                413: "The body is over 64 KiB",
+                415: "The body does not say that it is JSON",
+                422: "A field is missing, unknown or has a value that is refused",
+            }
+        for code, description in refusals.items():
+            doc.setdefault("responses", {})[code] = {
+                "description": description,
+                "content": {"application/json": {"schema": ErrorSchema}},
+            }
+        doc["responses"][503]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}}
+        # OpenAPI 3.1 lets schemes without scopes list what an operation needs here.
+        doc["security"] = [{COOKIE: [permission]}]
+        return doc
+
+
+def check_access() -> None:
+    """Let the request pass if its route is public or its token grants what the route declares.
+
+    Raises `NotSignedIn` or `NotPermitted`, before anything else of the request is looked at.
+    """
+    view = flask.current_app.view_functions.get(flask.request.endpoint or "")
+    permission = getattr(view, "_apidoc", {}).get("permission")
+    if permission == PUBLIC:
+        return
+    granted = read_token(flask.request.cookies.get(COOKIE))
+    if flask.request.routing_exception is not None:
+        return
+    if permission is None:
+        raise NotPermitted("This route declares no permission, so nobody has it.")
+    if permission not in granted:
+        raise NotPermitted(f"This needs the permission {permission}, which the access token does not grant.")
+
+
+def read_token(token: str | None) -> set[str]:
+    """Return the permissions that an access token (a JWT, RFC 7519) grants.
+
+    Raises `NotSignedIn` for none, and for one that is not signed by our secret, has expired, or is not for access.
+    """
+    if not token:
+        raise NotSignedIn(f"Sign in first: the request carries no {COOKIE} cookie.")
+    if len(token) > TOKEN_LIMIT:
+        raise NotSignedIn("The access token is not valid.")
+    config = flask.current_app.config
+    try:
+        claims = jwt.decode(
+            token,
+            config["JWT_SECRET"],
+            algorithms=[ALGORITHM],
+            issuer=config["JWT_ISSUER"],
+            audience=config["JWT_AUDIENCE"],
+            leeway=config["JWT_LEEWAY"],
+            options={
+                "require": ["exp"],
+                "verify_aud": config["JWT_AUDIENCE"] is not None,
+                # Issuers that count their users and tokens put numbers there, and nothing here depends on them.
+                "verify_sub": False,
+                "verify_jti": False,
+            },
+        )
+        return _granted(claims, config["ROLE_PERMISSIONS"])
+    except jwt.ExpiredSignatureError:
+        raise NotSignedIn("The access token has expired: refresh it.") from None
+    except Exception:
+        # Whatever else a text from outside leads to while it is taken apart, it is no token of ours.
+        raise NotSignedIn("The access token is not valid.") from None
+
+
+def _granted(claims: dict[str, Any], role_permissions: dict[str, list[str]]) -> set[str]:
+    """Return the permissions that verified claims grant; raises ValueError if they are not an access token's."""
+    scope = claims.get("scope") or []
+    scopes = scope.split() if isinstance(scope, str) else scope
+    if claims.get("type", "access") != "access" or "wallet_access" in scopes:
+        raise ValueError("not an access token")
+    permissions = claims.get("permissions", [])
+    role = claims.get("role", "")
+    if not isinstance(role, str) or not isinstance(permissions, list):
+        raise ValueError("claims of another shape")
+    if not all(isinstance(name, str) for name in permissions):
+        raise ValueError("claims of another shape")
+    return {*permissions, *role_permissions.get(role, ())}
+
+
+def issue_token(settings: dict[str, Any], lifetime: timedelta) -> str:
+    """Return an access token with every permission, good for `lifetime`, for a technician at the box."""
+    now = datetime.now(timezone.utc)
+    claims = {"sub": "technician", "type": "access", "permissions": list(Permission), "iat": now, "exp": now + lifetime}
+    if settings["JWT_ISSUER"]:
+        claims["iss"] = settings["JWT_ISSUER"]
+    if settings["JWT_AUDIENCE"]:
+        claims["aud"] = settings["JWT_AUDIENCE"]
+    return jwt.encode(claims, settings["JWT_SECRET"], algorithm=ALGORITHM)
+
+
+def init_app(app: flask.Flask) -> None:
+    """Check every request to `app`. Raises `SettingError` for a role with a permission that does not exist."""
+    for role, permissions in app.config["ROLE_PERMISSIONS"].items():
+        for name in permissions:
+            if name not in list(Permission):
+                raise SettingError(f"PAYMENTS_ROLE_PERMISSIONS gives {role!r} an unknown permission: {name!r}")
+    app.before_request(check_access)

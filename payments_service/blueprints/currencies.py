@@ -1,0 +1,27 @@
+"""`/payments/currencies`: what payments are made in."""
+from .. import examples, store
+from ..access import Blueprint, Permission
+from ..errors import ErrorSchema
+from ..schemas import CurrencySchema
+
+blp = Blueprint("currencies", __name__, url_prefix="/payments/currencies", description="What payments are made in")
+
+
+@blp.route("", methods=["GET"], permission=Permission.READ)
+@blp.response(200, CurrencySchema(many=True), example=examples.CURRENCIES)
+@blp.alt_response(204, description="No currencies found", success=True)
+def list_currencies():
+    """Get all currencies
+
+    Oldest first.
+    """
+    currencies = store.currencies.list_all()
+    return currencies, 200 if currencies else 204
+
+
+@blp.route("/<uuid:currency_id>", methods=["GET"], permission=Permission.READ)
+@blp.response(200, CurrencySchema, example=examples.CURRENCIES[0])
+@blp.alt_response(404, schema=ErrorSchema, description="No such currency")
+def get_currency(currency_id):
+    """Get a currency"""
+    return store.currencies.get(currency_id)

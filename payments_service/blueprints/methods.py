@@ -1,0 +1,27 @@
+"""`/payments/methods`: how payments are made."""
+from .. import examples, store
+from ..access import Blueprint, Permission
+from ..errors import ErrorSchema
+from ..schemas import MethodSchema
+
+blp = Blueprint("methods", __name__, url_prefix="/payments/methods", description="How payments are made")
+
+
+@blp.route("", methods=["GET"], permission=Permission.READ)
+@blp.response(200, MethodSchema(many=True), example=examples.METHODS)
+@blp.alt_response(204, description="No payment methods found", success=True)
+def list_methods():
+    """Get all payment methods
+
+    Oldest first.
+    """
+    methods = store.methods.list_all()
+    return methods, 200 if methods else 204
+
+
+@blp.route("/<uuid:method_id>", methods=["GET"], permission=Permission.READ)
+@blp.response(200, MethodSchema, example=examples.METHODS[0])
+@blp.alt_response(404, schema=ErrorSchema, description="No such payment method")
+def get_method(method_id):
+    """Get a payment method"""
+    return store.methods.get(method_id)

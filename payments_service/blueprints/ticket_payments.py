@@ -1,0 +1,72 @@
+"""`/payments/ticket-payments`: which payments paid which tickets."""
+from .. import examples, store
+from ..access import Blueprint, Permission
+from ..errors import ErrorSchema
+from ..schemas import (
+    PaymentOfTicketSchema, TicketInPathSchema, TicketPaymentAddedSchema, TicketPaymentQuerySchema, TicketPaymentSchema,
+)
+
+blp = Blueprint(
+    "ticket-payments",
+    __name__,
+    url_prefix="/payments/ticket-payments",
+    description="Which payments paid which tickets: one can pay several, and one can take several",
+)
+
+
+@blp.route("", methods=["POST"], permission=Permission.CREATE)
+@blp.arguments(TicketPaymentSchema, example=examples.TICKET_PAYMENT)
+@blp.response(201, TicketPaymentAddedSchema, example=examples.TICKET_PAYMENT_ADDED)
+@blp.alt_response(409, schema=ErrorSchema, description="Linked already")
+def link_ticket(link):
+    """Link a ticket to a payment"""
+    store.ticket_payments.link(**link)
+    return {**link, "message": "Ticket payment relationship created successfully"}
+
+
+@blp.route("/by-ticket/<ticket:ticket_id>", methods=["GET"], permission=Permission.READ)
+@blp.arguments(TicketInPathSchema, location="path", as_kwargs=True, error_status_code=404)
+@blp.response(200, PaymentOfTicketSchema(many=True), example=[examples.PAYMENT_OF_TICKET])
+@blp.alt_response(204, description="No payment is linked to this ticket", success=True)
+@blp.alt_response(404, schema=ErrorSchema, description="No ticket can have this id")
+def list_payments_of_ticket(ticket_id):
+    """Get all payments for a ticket
+
+    Oldest payment first.
+    """
+    payments = store.ticket_payments.payments_of(ticket_id)
+    return payments, 200 if payments else 204
+
+
+@blp.route("/by-payment/<uuid:payment_id>", methods=["GET"], permission=Permission.READ)
+@blp.response(200, TicketPaymentSchema(many=True), example=[examples.TICKET_PAYMENT])
+@blp.alt_response(204, description="No ticket is linked to this payment", success=True)
+@blp.alt_response(404, schema=ErrorSchema, description="No such payment")
+def list_tickets_of_payment(payment_id):
+    """Get all tickets for a payment
+
+    In the order they were linked.
+    """
+    links = store.ticket_payments.tickets_of(payment_id)
+    return links, 200 if links else 204
+
+
+@blp.route("", methods=["DELETE"], permission=Permission.DELETE)
+@blp.arguments(TicketPaymentQuerySchema, location="query", as_kwargs=True)
+@blp.response(204)
+@blp.alt_response(404, schema=ErrorSchema, description="No such link")
+def unlink_ticket(payment_id, ticket_id):
+    """Unlink a ticket from a payment"""
+    store.ticket_payments.unlink(payment_id, ticket_id)
+
+
+@blp.route("/by-ticket/<ticket:ticket_id>", methods=["DELETE"], permission=Permission.DELETE)
+@blp.arguments(TicketInPathSchema, location="path", as_kwargs=True, error_status_code=404)
+@blp.response(204)
+@blp.alt_response(404, schema=ErrorSchema, description="No ticket can have this id")
+def unlink_all_payments(ticket_id):
+    """Unlink a ticket from all its payments
+
+    Succeeds also if it has none.
+    """
+    store.ticket_payments.unlink_all(ticket_id)

@@ -1,0 +1,59 @@
+"""Build the tables and put in the methods and currencies that every installation starts with."""
+from peewee import (
+    BigIntegerField, Check, CompositeKey, ForeignKeyField, Model, SmallIntegerField, TextField, UUIDField,
+)
+
+from payments_service.models import MomentField
+
+# The same on every installation, so that tills can be set up before the box is.
+METHODS = {
+    "01950000-0000-7000-8000-000000000001": "Cash",
+    "01950000-0000-7000-8000-000000000002": "Credit Card",
+    "01950000-0000-7000-8000-000000000003": "Debit Card",
+    "01950000-0000-7000-8000-000000000004": "Bitcoin Lightning",
+}
+CURRENCIES = {
+    "01950000-0000-7000-8000-000000000101": ("EUR", 2),
+    "01950000-0000-7000-8000-000000000102": ("USD", 2),
+    "01950000-0000-7000-8000-000000000103": ("MXN", 2),
+    "01950000-0000-7000-8000-000000000104": ("BTC", 8),
+}
+
+
+def up(migrator, db):
+    """Run the migration."""
+    class Table(Model):
+        class Meta:
+            database = db
+            legacy_table_names = False
+
+    class Method(Table):
+        id = UUIDField(primary_key=True)
+        name = TextField(unique=True, constraints=[Check("length(trim(name)) BETWEEN 1 AND 64")])
+
+    class Currency(Table):
+        id = UUIDField(primary_key=True)
+        acronym = TextField(unique=True, constraints=[Check("length(trim(acronym)) BETWEEN 1 AND 16")])
+        decimals = SmallIntegerField(constraints=[Check("decimals BETWEEN 0 AND 18")])
+
+    class Payment(Table):
+        id = UUIDField(primary_key=True)
+        method = ForeignKeyField(Method, on_delete="RESTRICT")
+        currency = ForeignKeyField(Currency, on_delete="RESTRICT")
+        transaction_id = TextField(unique=True, constraints=[Check("length(transaction_id) BETWEEN 1 AND 128")])
+        # The upper bound also keeps out text, which SQLite lets into any column and counts as more than any number.
+        minor_units = BigIntegerField(constraints=[Check("minor_units BETWEEN 0 AND 9223372036854775807")])
+
+    class TicketPayment(Table):
+        payment = ForeignKeyField(Payment, on_delete="RESTRICT", index=False)
+        ticket_id = TextField(index=True, constraints=[Check("length(ticket_id) BETWEEN 1 AND 64")])
+        linked_at = MomentField()
+
+        class Meta:
+            primary_key = CompositeKey("payment", "ticket_id")
+
+    db.create_tables([Method, Currency, Payment, TicketPayment], safe=False)
+    Method.insert_many([{"id": id, "name": name} for id, name in METHODS.items()]).execute()
+    Currency.insert_many(
+        [{"id": id, "acronym": acronym, "decimals": decimals} for id, (acronym, decimals) in CURRENCIES.items()]
+    ).execute()

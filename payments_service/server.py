@@ -1,0 +1,49 @@
+"""waitress as this service runs it: its limits, its stop, and its refusals in the one JSON shape."""
+import json
+import signal
+import sys
+from logging import ERROR, getLogger
+
+import flask
+import waitress
+from waitress.channel import HTTPChannel
+from waitress.task import ErrorTask
+
+from . import wire
+from .errors import error_body
+
+
+class JsonErrorTask(ErrorTask):
+    """What waitress answers by itself to a request that is malformed or over its limits."""
+
+    def execute(self) -> None:
+        """Write the answer."""
+        code = self.request.error.code
+        refusal = error_body(code)
+        body = json.dumps(refusal).encode()
+        self.status = f"{code} {refusal['status']}"
+        self.response_headers.append(("Content-Type", "application/json"))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+def serve(app: flask.Flask) -> None:
+    """Serve `app` until SIGTERM or Ctrl-C; requests that run then are finished. Raises OSError for a port in use."""
+    HTTPChannel.error_task_class = JsonErrorTask
+    # It warns of every request that waits for a thread, which under load floods the log.
+    getLogger("waitress.queue").setLevel(ERROR)
+    server = waitress.create_server(
+        app,
+        host=app.config["HOST"],
+        port=app.config["PORT"],
+        threads=app.config["THREADS"],
+        # waitress refuses what reaches its limits, we what exceeds ours.
+        max_request_body_size=wire.BODY_LIMIT + 1,
+        max_request_header_size=wire.HEADER_LIMIT + 1,
+        ident=None,
+    )
+    # waitress finishes what runs on SystemExit, but drops it if the signal ends the process.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    server.print_listen("Serving on http://{}:{}")
+    server.run()

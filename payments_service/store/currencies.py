@@ -1,0 +1,44 @@
+"""Currencies."""
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from ..database import on_violation, write
+from ..errors import Conflict, Invalid, NotFound
+from ..models import Currency
+
+NO_CURRENCY = "There is no currency with this id."
+
+
+def list_all() -> list[dict[str, Any]]:
+    """Return every currency with its number of decimals, oldest first."""
+    return list(Currency.select().order_by(Currency.id).dicts())
+
+
+def get(currency_id: UUID | None) -> dict[str, Any]:
+    """Return a currency with its number of decimals; raises `NotFound`, also for None."""
+    currency = Currency.select().where(Currency.id == currency_id).dicts().first()
+    if currency is None:
+        raise NotFound(NO_CURRENCY)
+    return currency
+
+
+def add(acronym: str, decimals: int) -> UUID:
+    """Add a currency and return its id. Its decimals stay for good: stored amounts count in them.
+
+    Raises `Conflict` for an acronym in use, and `Invalid` for one of the wrong length or decimals out of range.
+    """
+    currency_id = uuid7()
+    refused = Invalid(currency="An acronym has 1 to 16 characters, and a currency 0 to 18 decimals.")
+    with write(), on_violation(unique=Conflict(f"There is a currency {acronym!r} already."), check=refused):
+        Currency.insert(id=currency_id, acronym=acronym, decimals=decimals).execute()
+    return currency_id
+
+
+def rename(acronym: str, new_acronym: str) -> None:
+    """Give a currency another acronym; raises `NotFound`, and what `add` raises."""
+    taken = Conflict(f"There is a currency {new_acronym!r} already.")
+    with write(), on_violation(unique=taken, check=Invalid(currency="An acronym has 1 to 16 characters.")):
+        if not Currency.update(acronym=new_acronym).where(Currency.acronym == acronym).execute():
+            raise NotFound(f"There is no currency {acronym!r}.")

@@ -1,0 +1,42 @@
+"""Payment methods."""
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from ..database import on_violation, write
+from ..errors import Conflict, Invalid, NotFound
+from ..models import Method
+
+NO_METHOD = "There is no payment method with this id."
+WRONG_LENGTH = "A name has 1 to 64 characters."
+
+
+def list_all() -> list[dict[str, Any]]:
+    """Return every method, oldest first."""
+    return list(Method.select().order_by(Method.id).dicts())
+
+
+def get(method_id: UUID | None) -> dict[str, Any]:
+    """Return a method; raises `NotFound`, also for None."""
+    method = Method.select().where(Method.id == method_id).dicts().first()
+    if method is None:
+        raise NotFound(NO_METHOD)
+    return method
+
+
+def add(name: str) -> UUID:
+    """Add a method and return its id; raises `Conflict` for a name in use and `Invalid` for one of the wrong length."""
+    method_id = uuid7()
+    taken = Conflict(f"There is a payment method {name!r} already.")
+    with write(), on_violation(unique=taken, check=Invalid(name=WRONG_LENGTH)):
+        Method.insert(id=method_id, name=name).execute()
+    return method_id
+
+
+def rename(name: str, new_name: str) -> None:
+    """Give a method another name; raises `NotFound`, and what `add` raises."""
+    taken = Conflict(f"There is a payment method {new_name!r} already.")
+    with write(), on_violation(unique=taken, check=Invalid(name=WRONG_LENGTH)):
+        if not Method.update(name=new_name).where(Method.name == name).execute():
+            raise NotFound(f"There is no payment method {name!r}.")

@@ -1,0 +1,53 @@
+"""Which payments paid which tickets."""
+from datetime import datetime, timezone
+from typing import Any
+from uuid import UUID
+
+from ..database import on_violation, write
+from ..errors import Conflict, Invalid, NotFound
+from ..models import Payment, TicketPayment
+from . import payments
+
+
+def link(payment_id: UUID, ticket_id: str) -> None:
+    """Record that a payment paid a ticket.
+
+    Raises `Invalid` for a payment that does not exist, and `Conflict` for a link that does.
+    """
+    exists = Conflict("This payment is linked to this ticket already.")
+    unknown = Invalid(payment_id=payments.NO_PAYMENT)
+    with write(), on_violation(unique=exists, foreign_key=unknown):
+        now = datetime.now(timezone.utc)
+        TicketPayment.insert(payment=payment_id, ticket_id=ticket_id, linked_at=now).execute()
+
+
+def payments_of(ticket_id: str) -> list[dict[str, Any]]:
+    """Return the payments linked to a ticket, oldest first, each also with `payment_id` (its id) and `ticket_id`."""
+    rows = payments.select(TicketPayment.ticket_id).join_from(Payment, TicketPayment)
+    rows = rows.where(TicketPayment.ticket_id == ticket_id)
+    return [payments.payment_of(row) | {"payment_id": row["id"]} for row in rows]
+
+
+def tickets_of(payment_id: UUID | None) -> list[dict[str, Any]]:
+    """Return `{payment_id, ticket_id}` of each ticket linked to a payment, in the order of linking.
+
+    Raises `NotFound` if there is no such payment.
+    """
+    payments.get(payment_id)
+    links = TicketPayment.select(TicketPayment.payment.alias("payment_id"), TicketPayment.ticket_id)
+    links = links.where(TicketPayment.payment == payment_id)
+    return list(links.order_by(TicketPayment.linked_at, TicketPayment.ticket_id).dicts())
+
+
+def unlink(payment_id: UUID, ticket_id: str) -> None:
+    """Remove a link; raises `NotFound` if there is none."""
+    with write():
+        link_ = (TicketPayment.payment == payment_id) & (TicketPayment.ticket_id == ticket_id)
+        if not TicketPayment.delete().where(link_).execute():
+            raise NotFound("This payment is not linked to this ticket.")
+
+
+def unlink_all(ticket_id: str) -> None:
+    """Remove every link of a ticket, none if it has none."""
+    with write():
+        TicketPayment.delete().where(TicketPayment.ticket_id == ticket_id).execute()

@@ -1,0 +1,157 @@
+"""The edge: what the bytes of a request and of an answer mean, before and after everything else."""
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterable
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import flask
+import msgspec
+from flask.json.provider import JSONProvider
+from marshmallow import RAISE, Schema
+from webargs.flaskparser import FlaskParser, is_json_request
+from werkzeug.routing import BaseConverter, UUIDConverter
+
+from .errors import Malformed, NotJson
+
+BODY_LIMIT = 64 * 1024
+HEADER_LIMIT = 16 * 1024
+
+# A number longer than this when written out in full is taken for an attack on our arithmetic.
+NUMBER_DIGITS = 1000
+
+UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+COOKIE_AFTER_COMMA = re.compile(r",\s*(?=[\w!#$%&'*+.^`|~-]+=)", re.ASCII)
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def parse_uuid(text: str) -> uuid.UUID | None:
+    """Return the UUID that `text` spells in the form of RFC 9562, in either case, or None. `uuid.UUID` takes more."""
+    return uuid.UUID(text) if UUID_TEXT.fullmatch(text) else None
+
+
+def parse_json(body: str | bytes) -> Any:
+    """Return what a JSON text (RFC 8259) says, with every number as the exact Decimal it spells.
+
+    Raises `Malformed` for what is no JSON, for a repeated key, and for numbers and nesting of absurd size.
+    """
+    try:
+        return json.loads(
+            body.decode("utf-8") if isinstance(body, bytes) else body,
+            parse_int=_number,
+            parse_float=_number,
+            parse_constant=_no_constant,
+            object_pairs_hook=_object,
+        )
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8."
+    except RecursionError:
+        reason = "it is nested too deeply."
+    except ValueError as error:
+        reason = f"{error}."
+    raise Malformed(f"The body is not acceptable JSON: {reason}")
+
+
+def _number(text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if len(text) > NUMBER_DIGITS or not number.is_finite() or abs(number.adjusted()) > NUMBER_DIGITS:
+        raise ValueError("a number is of absurd size")
+    return number
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise ValueError("a key is repeated")
+    return result
+
+
+def exact_number(value: Decimal) -> msgspec.Raw:
+    """Return `value` as the JSON number with all its decimals and no exponent; msgspec alone writes 1E-8."""
+    return msgspec.Raw(format(value, "f").encode())
+
+
+class ExactJSON(JSONProvider):
+    """Flask's JSON, with numbers that are exact both ways."""
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        """Return the JSON text of `obj`."""
+        return _encoder.encode(obj).decode()
+
+    def response(self, *args: Any, **kwargs: Any) -> flask.Response:
+        """Return an answer with one line of JSON, so that a terminal's prompt does not follow on it."""
+        body = _encoder.encode(self._prepare_response_obj(args, kwargs)) + b"\n"
+        return flask.Response(body, mimetype="application/json")
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        """Return what `s` says; see `parse_json`."""
+        return parse_json(s)
+
+
+class StrictParser(FlaskParser):
+    """webargs' parser of requests, reading bodies by `parse_json` and refusing unknown query parameters."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": RAISE}
+
+    def load_json(self, req: flask.Request, schema: Schema) -> Any:
+        """Return the body; raises `NotJson` or `Malformed`."""
+        if not is_json_request(req):
+            raise NotJson("Send the body as JSON, with the header Content-Type: application/json.")
+        return parse_json(req.get_data())
+
+
+class UUIDInPath(UUIDConverter):
+    """Any text where a path has a UUID; None where it spells none, so that no row is found.
+
+    Werkzeug's own converter lets such a path match no route, and a route tells which permission to check first.
+    """
+
+    # The words that are routes of their own beside /payments/{id}.
+    regex = r"(?!(?:methods|currencies|ticket-payments)$)[^/]+"
+    part_isolating = True
+
+    def to_python(self, value: str) -> uuid.UUID | None:  # type: ignore[override]
+        """Return the UUID or None."""
+        return parse_uuid(value)
+
+
+class TicketInPath(BaseConverter):
+    """A ticket's id in a path: any text, also one with slashes, because another service makes the ids."""
+
+    regex = r"[\s\S]+"
+    part_isolating = False
+
+
+class JoinedCookies:
+    """WSGI middleware that mends several Cookie headers joined by a comma, as waitress joins them.
+
+    RFC 6265, section 5.4, joins cookies by "; "; Werkzeug finds none of them behind a comma.
+    """
+
+    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+        self.app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Pass the request on with its cookies joined by semicolons."""
+        if "," in environ.get("HTTP_COOKIE", ""):
+            environ["HTTP_COOKIE"] = COOKIE_AFTER_COMMA.sub("; ", environ["HTTP_COOKIE"])
+        return self.app(environ, start_response)
+
+
+def init_app(app: flask.Flask) -> None:
+    """Make `app` read and write as this module says."""
+    app.json = ExactJSON(app)
+    app.url_map.converters["uuid"] = UUIDInPath
+    app.url_map.converters["ticket"] = TicketInPath
+    # A redirect would be an answer that is not JSON, and would lose a POST's body.
+    app.url_map.merge_slashes = False
+    app.wsgi_app = JoinedCookies(app.wsgi_app)  # type: ignore[method-assign]

@@ -1,0 +1,33 @@
+"""The way in: `python wsgi.py` serves, `flask --app wsgi` runs a command, another server takes `wsgi:app`."""
+import logging
+import sys
+
+import peewee
+
+from payments_service import SettingError, create_app, database, server
+
+logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+try:
+    app = create_app()
+except SettingError as error:
+    sys.exit(f"payments: {error}")
+
+
+def main() -> None:
+    """Bring the database up to date and serve."""
+    url = app.config["DATABASE_URL"]
+    try:
+        with app.app_context():
+            database.migrate()
+    except (peewee.DatabaseError, OSError, database.DatabaseTooNew) as error:
+        sys.exit(f"payments: the database {url} cannot be used: {error}")
+    logging.info("The database is %s", url)
+    try:
+        server.serve(app)
+    except OSError as error:
+        sys.exit(f"payments: cannot listen on {app.config['HOST']} port {app.config['PORT']}: {error}")
+
+
+if __name__ == "__main__":
+    main()
