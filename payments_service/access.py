@@ -55,7 +55,7 @@ class Blueprint(flask_smorest.Blueprint):
 
     @staticmethod
     def _document_access(doc: dict[str, Any], doc_info: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Add what every operation with a permission can refuse, and every one that takes a body."""
+        """Add the permission, and what every operation that needs one, takes a body or takes fields can refuse."""
         permission = doc_info["permission"]
         if permission == PUBLIC:
             return doc
@@ -69,10 +69,11 @@ class Blueprint(flask_smorest.Blueprint):
                 400: "The body is not JSON",
                 413: "The body is over 64 KiB",
                 415: "The body does not say that it is JSON",
-                422: "A field is missing, unknown or has a value that is refused",
             }
+        if 422 in doc["responses"]:
+            refusals[422] = "A field is missing, unknown or has a value that is refused"
         for code, description in refusals.items():
-            doc.setdefault("responses", {})[code] = {
+            doc["responses"][code] = {
                 "description": description,
                 "content": {"application/json": {"schema": ErrorSchema}},
             }

@@ -48,8 +48,8 @@ class Payment(Table):
     """Money that was taken."""
 
     id = UUIDField(primary_key=True)
-    method = ForeignKeyField(Method, on_delete="RESTRICT")
-    currency = ForeignKeyField(Currency, on_delete="RESTRICT")
+    method = ForeignKeyField(Method)
+    currency = ForeignKeyField(Currency)
     transaction_id = TextField(unique=True)
     minor_units = BigIntegerField()
 
@@ -57,7 +57,7 @@ class Payment(Table):
 class TicketPayment(Table):
     """That a payment paid a ticket, or a part of it."""
 
-    payment = ForeignKeyField(Payment, on_delete="RESTRICT", index=False)
+    payment = ForeignKeyField(Payment, index=False)
     ticket_id = TextField(index=True)
     linked_at = MomentField()
 

@@ -38,14 +38,14 @@ def up(migrator, db):
 
     class Payment(Table):
         id = UUIDField(primary_key=True)
-        method = ForeignKeyField(Method, on_delete="RESTRICT")
-        currency = ForeignKeyField(Currency, on_delete="RESTRICT")
+        method = ForeignKeyField(Method)
+        currency = ForeignKeyField(Currency)
         transaction_id = TextField(unique=True, constraints=[Check("length(transaction_id) BETWEEN 1 AND 128")])
         # The upper bound also keeps out text, which SQLite lets into any column and counts as more than any number.
         minor_units = BigIntegerField(constraints=[Check("minor_units BETWEEN 0 AND 9223372036854775807")])
 
     class TicketPayment(Table):
-        payment = ForeignKeyField(Payment, on_delete="RESTRICT", index=False)
+        payment = ForeignKeyField(Payment, index=False)
         ticket_id = TextField(index=True, constraints=[Check("length(ticket_id) BETWEEN 1 AND 64")])
         linked_at = MomentField()
 

@@ -1,0 +1,205 @@
+"""Fixtures: an application on a database of its own, callers with tokens, and a real server in a process."""
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import jwt
+import msgspec
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from payments_service import create_app, database
+
+PROJECT = Path(__file__).parent.parent
+SECRET = "a secret of the tests, long enough for HS512 too: over 64 bytes, that is"
+PERMISSIONS = ["payments_read", "payments_create", "payments_update", "payments_delete"]
+
+CASH = "01950000-0000-7000-8000-000000000001"
+CREDIT_CARD = "01950000-0000-7000-8000-000000000002"
+BITCOIN_LIGHTNING = "01950000-0000-7000-8000-000000000004"
+EUR = "01950000-0000-7000-8000-000000000101"
+BTC = "01950000-0000-7000-8000-000000000104"
+NOBODY = "01950000-0000-7000-8000-00000000dead"
+
+
+def make_token(secret: str = SECRET, algorithm: str | None = "HS256", **claims: Any) -> str:
+    """Return a token; without further claims it grants everything for a minute. A claim of None is left out."""
+    claims = {"exp": int(time.time()) + 60, "permissions": PERMISSIONS} | claims
+    return jwt.encode({name: claim for name, claim in claims.items() if claim is not None}, secret, algorithm)
+
+
+def payment(**changed: Any) -> dict[str, Any]:
+    """Return the body of a payment; a field of None is left out."""
+    body = {"method_id": CASH, "currency_id": EUR, "transaction_id": "txn-1", "amount": Decimal("45.50")} | changed
+    return {name: value for name, value in body.items() if value is not None}
+
+
+class DocumentedClient(FlaskClient):
+    """A client that fails a test if an operation answers what the API document does not know of it."""
+
+    def open(self, *args: Any, **kwargs: Any) -> Any:
+        """Send a request and hold its answer against the document."""
+        response = super().open(*args, **kwargs)
+        with self.application.test_request_context(response.request.full_path, method=response.request.method) as context:
+            rule = context.request.url_rule
+        if rule is not None and response.request.method not in ("HEAD", "OPTIONS"):
+            paths = super().open("/openapi.json").json["paths"]
+            operation = paths[re.sub(r"<\w+:(\w+)>", r"{\1}", rule.rule)][response.request.method.lower()]
+            documented = operation["responses"][str(response.status_code)]
+            if "content" in documented:
+                assert response.content_type in documented["content"]
+                assert response.data
+            else:
+                assert not response.data
+        return response
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """Name an empty database."""
+    return f"sqlite:///{tmp_path}/payments.db"
+
+
+@pytest.fixture
+def make_app(database_url: str) -> Callable[..., Flask]:
+    """Make applications on one database that is up to date, with any further settings."""
+
+    def make(**settings: Any) -> Flask:
+        app = create_app({"DATABASE_URL": database_url, "JWT_SECRET": SECRET} | settings)
+        app.test_client_class = DocumentedClient
+        with app.app_context():
+            database.migrate()
+        return app
+
+    return make
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """Make an application with the settings of a new box."""
+    return make_app()
+
+
+def client_of(app: Flask, token: str) -> FlaskClient:
+    """Return a client of `app` that sends `token`."""
+    client = app.test_client(use_cookies=False)
+    client.environ_base["HTTP_COOKIE"] = f"accessToken={token}"
+    return client
+
+
+@pytest.fixture
+def caller(app: Flask) -> Callable[..., FlaskClient]:
+    """Make clients whose token has the given claims."""
+    return lambda **claims: client_of(app, make_token(**claims))
+
+
+@pytest.fixture
+def client(caller: Callable[..., FlaskClient]) -> FlaskClient:
+    """Make a client whose token grants everything."""
+    return caller()
+
+
+@pytest.fixture
+def add_payment(client: FlaskClient) -> Callable[..., str]:
+    """Record a payment and return its id."""
+
+    def add(**changed: Any) -> str:
+        response = client.post("/payments", json=payment(**{"transaction_id": ""} | changed))
+        assert response.status_code == 201, response.text
+        return response.json["id"]
+
+    return add
+
+
+@pytest.fixture
+def link(client: FlaskClient) -> Callable[[str, str], None]:
+    """Link a payment to a ticket."""
+
+    def add(payment_id: str, ticket_id: str) -> None:
+        body = {"payment_id": payment_id, "ticket_id": ticket_id}
+        assert client.post("/payments/ticket-payments", json=body).status_code == 201
+
+    return add
+
+
+class Server:
+    """`python wsgi.py` in a process of its own, on a free port, with its log in `log`."""
+
+    def __init__(self, project: Path, settings: dict[str, str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "wsgi.py"],
+            cwd=project,
+            env=environment(PORT="0", **settings),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.log: list[str] = []
+        self.port = 0
+        for line in self.process.stderr:
+            self.log.append(line)
+            if serving := re.search(r"Serving on http://.*:(\d+)", line):
+                self.port = int(serving[1])
+                break
+        # Without a reader the process would stop once the pipe is full.
+        self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
+        self.reader.start()
+
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """Send a request with a token that grants everything; return its status and the JSON of its answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers = {"Cookie": f"accessToken={make_token()}", "Content-Type": "application/json"} | headers
+        connection.request(method, path, None if body is None else msgspec.json.encode(body, decimal_format="number"), headers)
+        response = connection.getresponse()
+        text = response.read()
+        connection.close()
+        return response.status, json.loads(text, parse_float=Decimal) if text else None
+
+    def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
+        """End the process, by a signal, and return its exit code."""
+        self.process.send_signal(sign)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for the process to end by itself and return its exit code."""
+        code = self.process.wait(timeout=30)
+        self.reader.join(timeout=30)
+        return code
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Return this process's environment with exactly these settings of the service."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PAYMENTS_")}
+    return inherited | {f"PAYMENTS_{name}": value for name, value in settings.items()}
+
+
+@pytest.fixture
+def start_server(database_url: str) -> Iterator[Callable[..., Server]]:
+    """Start servers on one database, with any further settings, from the project or from another folder with it."""
+    servers = []
+
+    def start(project: Path = PROJECT, **settings: str) -> Server:
+        servers.append(Server(project, {"DATABASE_URL": database_url, "JWT_SECRET": SECRET} | settings))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.process.kill()
+        server.wait()
+        server.process.stderr.close()
+
+
+@pytest.fixture
+def server(start_server: Callable[..., Server]) -> Server:
+    """Start a server."""
+    return start_server()
