@@ -7,10 +7,37 @@ from logging import ERROR, getLogger
 import flask
 import waitress
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.task import ErrorTask
+from waitress.utilities import RequestEntityTooLarge
 
 from . import wire
 from .errors import error_body
+
+
+# A body up to this size is read to its end before it is refused.
+DISCARD_LIMIT = 16 * 1024 * 1024
+
+
+class DiscardingParser(HTTPRequestParser):
+    """Reads a body over the limit without keeping it; if we closed at once, the sender might never see the refusal."""
+
+    to_discard = 0
+
+    def received(self, data: bytes) -> int:
+        """Take in some bytes of the request and return how many."""
+        if self.to_discard:
+            taken = min(self.to_discard, len(data))
+            self.to_discard -= taken
+            self.completed = not self.to_discard
+            return taken
+        taken = super().received(data)
+        # Who waits for "100 Continue" sends no body after a refusal.
+        if isinstance(self.error, RequestEntityTooLarge) and not self.chunked and not self.expect_continue:
+            if self.content_length <= DISCARD_LIMIT:
+                self.to_discard = self.content_length
+                self.completed = False
+        return taken
 
 
 class JsonErrorTask(ErrorTask):
@@ -30,6 +57,7 @@ class JsonErrorTask(ErrorTask):
 
 def serve(app: flask.Flask) -> None:
     """Serve `app` until SIGTERM or Ctrl-C; requests that run then are finished. Raises OSError for a port in use."""
+    HTTPChannel.parser_class = DiscardingParser
     HTTPChannel.error_task_class = JsonErrorTask
     # It warns of every request that waits for a thread, which under load floods the log.
     getLogger("waitress.queue").setLevel(ERROR)

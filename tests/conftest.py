@@ -1,4 +1,5 @@
 """Fixtures: an application on a database of its own, callers with tokens, and a real server in a process."""
+import contextlib
 import http.client
 import json
 import os
@@ -24,6 +25,8 @@ from payments_service import create_app, database
 PROJECT = Path(__file__).parent.parent
 SECRET = "a secret of the tests, long enough for HS512 too: over 64 bytes, that is"
 PERMISSIONS = ["payments_read", "payments_create", "payments_update", "payments_delete"]
+
+ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 CASH = "01950000-0000-7000-8000-000000000001"
 CREDIT_CARD = "01950000-0000-7000-8000-000000000002"
@@ -51,11 +54,12 @@ class DocumentedClient(FlaskClient):
     def open(self, *args: Any, **kwargs: Any) -> Any:
         """Send a request and hold its answer against the document."""
         response = super().open(*args, **kwargs)
-        with self.application.test_request_context(response.request.full_path, method=response.request.method) as context:
+        method = response.request.method
+        with self.application.test_request_context(response.request.full_path, method=method) as context:
             rule = context.request.url_rule
-        if rule is not None and response.request.method not in ("HEAD", "OPTIONS"):
+        if rule is not None and method not in ("HEAD", "OPTIONS"):
             paths = super().open("/openapi.json").json["paths"]
-            operation = paths[re.sub(r"<\w+:(\w+)>", r"{\1}", rule.rule)][response.request.method.lower()]
+            operation = paths[re.sub(r"<\w+:(\w+)>", r"{\1}", rule.rule)][method.lower()]
             documented = operation["responses"][str(response.status_code)]
             if "content" in documented:
                 assert response.content_type in documented["content"]
@@ -140,7 +144,7 @@ class Server:
         self.process = subprocess.Popen(
             [sys.executable, "wsgi.py"],
             cwd=project,
-            env=environment(PORT="0", **settings),
+            env=environment(**{"PORT": "0"} | settings),
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -155,15 +159,19 @@ class Server:
         self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
         self.reader.start()
 
-    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        """Send a request with a token that grants everything; return its status and the JSON of its answer."""
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> http.client.HTTPConnection:
+        """Send a request with a token that grants everything; return the connection that the answer comes on."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {"Cookie": f"accessToken={make_token()}", "Content-Type": "application/json"} | headers
-        connection.request(method, path, None if body is None else msgspec.json.encode(body, decimal_format="number"), headers)
-        response = connection.getresponse()
-        text = response.read()
-        connection.close()
-        return response.status, json.loads(text, parse_float=Decimal) if text else None
+        connection.request(method, path, ENCODER.encode(body) if body else None, headers)
+        return connection
+
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """Send a request with a token that grants everything; return its status and the JSON of its answer."""
+        with contextlib.closing(self.send(method, path, body, **headers)) as connection:
+            response = connection.getresponse()
+            text = response.read()
+            return response.status, json.loads(text, parse_float=Decimal) if text else None
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
         """End the process, by a signal, and return its exit code."""

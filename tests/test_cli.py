@@ -1,0 +1,107 @@
+"""The commands of `flask --app wsgi`"""
+import subprocess
+import sys
+from uuid import UUID
+
+import pytest
+
+from payments_service import create_app
+
+from .conftest import CASH, EUR, PROJECT, SECRET, environment
+
+
+@pytest.fixture
+def run(database_url):
+    """Run a command on a database that nothing has touched yet, if it is the first."""
+    app = create_app({"DATABASE_URL": database_url, "JWT_SECRET": SECRET})
+    return lambda *args: app.test_cli_runner().invoke(args=args)
+
+
+def test_migrate_names_what_it_took_and_then_has_nothing_to_take(run):
+    assert run("migrate").output == "Took 0001_first_tables.\nThe database is up to date.\n"
+    assert run("migrate").output == "The database is up to date.\n"
+
+
+def test_methods_are_listed(run):
+    result = run("methods", "list")
+    assert result.exit_code == 0
+    assert result.output.splitlines()[0] == f"{CASH}  Cash"
+    assert len(result.output.splitlines()) == 4
+
+
+def test_an_added_method_is_listed_last_and_served(run, client):
+    method_id = run("methods", "add", "Meal voucher").output.strip()
+    assert UUID(method_id).version == 7
+    assert run("methods", "list").output.splitlines()[-1] == f"{method_id}  Meal voucher"
+    assert client.get(f"/payments/methods/{method_id}").json == {"id": method_id, "name": "Meal voucher"}
+
+
+def test_a_renamed_method_keeps_its_id(run, client):
+    assert run("methods", "rename", "Cash", "Efectivo").exit_code == 0
+    assert client.get(f"/payments/methods/{CASH}").json == {"id": CASH, "name": "Efectivo"}
+
+
+def test_currencies_are_listed_with_their_decimals(run):
+    result = run("currencies", "list")
+    assert result.exit_code == 0
+    assert [line.split()[1:] for line in result.output.splitlines()] == [
+        ["2", "EUR"],
+        ["2", "USD"],
+        ["2", "MXN"],
+        ["8", "BTC"],
+    ]
+
+
+def test_an_added_currency_is_listed_last_and_served(run, client):
+    currency_id = run("currencies", "add", "JPY", "--decimals", "0").output.strip()
+    assert run("currencies", "list").output.splitlines()[-1].split() == [currency_id, "0", "JPY"]
+    assert client.get(f"/payments/currencies/{currency_id}").json == {"id": currency_id, "acronym": "JPY"}
+
+
+def test_a_renamed_currency_keeps_its_id(run, client):
+    assert run("currencies", "rename", "EUR", "Euro").exit_code == 0
+    assert client.get(f"/payments/currencies/{EUR}").json == {"id": EUR, "acronym": "Euro"}
+
+
+@pytest.mark.parametrize(
+    ("command", "refusal"),
+    [
+        (["methods", "add", "Cash"], "There is a payment method 'Cash' already."),
+        (["methods", "add", " "], "A name has 1 to 64 characters."),
+        (["methods", "rename", "Nothing", "Something"], "There is no payment method 'Nothing'."),
+        (["methods", "rename", "Cash", "Credit Card"], "There is a payment method 'Credit Card' already."),
+        (["currencies", "add", "EUR", "--decimals", "2"], "There is a currency 'EUR' already."),
+        (["currencies", "add", "XXX", "--decimals", "19"], "An acronym has 1 to 16 characters, and a currency 0 to 18"),
+        (["currencies", "rename", "XXX", "YYY"], "There is no currency 'XXX'."),
+        (["currencies", "rename", "USD", "EUR"], "There is a currency 'EUR' already."),
+    ],
+)
+def test_a_refusal_is_one_line_and_changes_nothing(run, command, refusal):
+    before = run(command[0], "list").output
+    result = run(*command)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {refusal}")
+    assert len(result.output.splitlines()) == 1
+    assert run(command[0], "list").output == before
+
+
+def test_a_currency_needs_its_decimals(run):
+    assert run("currencies", "add", "JPY").exit_code == 2
+
+
+def test_a_database_that_is_none_is_named_in_one_line(run, database_url):
+    with open(database_url.removeprefix("sqlite:///"), "w") as file:
+        file.write("not a database " * 100)
+    result = run("methods", "list")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: The database cannot be used: ")
+
+
+def test_the_commands_are_those_of_the_flask_command(database_url):
+    def flask(*args):
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", *args]
+        settings = environment(DATABASE_URL=database_url, JWT_SECRET=SECRET)
+        return subprocess.run(command, cwd=PROJECT, env=settings, capture_output=True, text=True, check=True).stdout
+
+    assert flask("currencies", "list").endswith("BTC\n")
+    assert flask("token").count(".") == 2

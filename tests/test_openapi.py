@@ -1,0 +1,158 @@
+"""/openapi.json, held against the routes and the API page"""
+import re
+
+import pytest
+
+from .conftest import client_of, make_token
+from .test_permissions import OPERATIONS
+
+
+@pytest.fixture
+def document(app):
+    response = app.test_client().get("/openapi.json")
+    assert response.status_code == 200
+    return response.json
+
+
+@pytest.fixture
+def operations(document):
+    """Return the operations by method and path, without the document's own."""
+    return {
+        (method.upper(), path): operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters" and path != "/openapi.json"
+    }
+
+
+def references(node):
+    """Find every $ref below a node of the document."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from [value] if key == "$ref" else references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def test_it_is_openapi_3_1_and_needs_no_token(document):
+    assert document["openapi"] == "3.1.0"
+    assert document["info"]["title"] == "Payments"
+
+
+def test_every_route_is_documented_and_nothing_else(app, document):
+    routes = {
+        (method, re.sub(r"<\w+:(\w+)>", r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    documented = {
+        (method.upper(), path) for path, item in document["paths"].items() for method in item if method != "parameters"
+    }
+    assert routes == documented
+    assert len(documented) == len(OPERATIONS) + 1
+
+
+def test_every_operation_names_the_pages_permission(app, operations):
+    page = {}
+    for method, path, permission in OPERATIONS:
+        with app.test_request_context(path, method=method) as context:
+            page[method, re.sub(r"<\w+:(\w+)>", r"{\1}", context.request.url_rule.rule)] = permission
+    assert {key: operation["security"] for key, operation in operations.items()} == {
+        key: [{"accessToken": [permission]}] for key, permission in page.items()
+    }
+
+
+def test_the_token_is_described_as_a_cookie(document):
+    scheme = document["components"]["securitySchemes"]["accessToken"]
+    assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "cookie", "accessToken")
+
+
+def test_every_operation_documents_its_refusals(operations):
+    for (method, path), operation in operations.items():
+        expected = {"401", "403", "503"}
+        if method in ("POST", "PUT"):
+            expected |= {"400", "409", "413", "415", "422"}
+        if "{" in path:
+            expected |= {"404"}
+        if (method, path) == ("DELETE", "/payments/{payment_id}"):
+            expected |= {"409"}
+        if (method, path) == ("DELETE", "/payments/ticket-payments"):
+            expected |= {"404", "422"}
+        assert {code for code in operation["responses"] if code >= "400"} == expected, (method, path)
+
+
+def test_every_refusal_has_the_one_schema(operations):
+    for operation in operations.values():
+        for code, response in operation["responses"].items():
+            if code >= "400":
+                assert response["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Error"}
+
+
+def test_every_success_with_a_body_has_a_schema_and_an_example(operations):
+    for key, operation in operations.items():
+        for code in operation["responses"].keys() & {"200", "201"}:
+            assert operation["responses"][code]["content"]["application/json"].keys() == {"schema", "example"}, key
+
+
+def test_every_operation_has_a_summary(operations):
+    assert all(operation["summary"] for operation in operations.values())
+
+
+def test_every_reference_leads_somewhere(document):
+    for reference in references(document):
+        node = document
+        for part in reference.removeprefix("#/").split("/"):
+            node = node[part]
+
+
+def test_the_examples_of_requests_are_accepted(client, operations, add_payment):
+    body = operations["POST", "/payments"]["requestBody"]["content"]["application/json"]["example"]
+    assert client.post("/payments", json=body).status_code == 201
+    body = operations["PUT", "/payments/{payment_id}"]["requestBody"]["content"]["application/json"]["example"]
+    payment_id = add_payment()
+    assert client.put(f"/payments/{payment_id}", json=body | {"transaction_id": "txn-2"}).status_code == 200
+    body = operations["POST", "/payments/ticket-payments"]["requestBody"]["content"]["application/json"]["example"]
+    assert client.post("/payments/ticket-payments", json=body | {"payment_id": payment_id}).status_code == 201
+
+
+def test_the_examples_of_answers_have_the_fields_that_are_answered(client, operations, add_payment, link):
+    payment_id = add_payment()
+    link(payment_id, "ticket-1")
+    for path, real in {
+        "/payments": "/payments",
+        "/payments/{payment_id}": f"/payments/{payment_id}",
+        "/payments/methods": "/payments/methods",
+        "/payments/currencies": "/payments/currencies",
+        "/payments/ticket-payments/by-ticket/{ticket_id}": "/payments/ticket-payments/by-ticket/ticket-1",
+        "/payments/ticket-payments/by-payment/{payment_id}": f"/payments/ticket-payments/by-payment/{payment_id}",
+    }.items():
+        example = operations["GET", path]["responses"]["200"]["content"]["application/json"]["example"]
+        answer = client.get(real).json
+        assert type(example) is type(answer)
+        for one, other in zip(example, answer) if isinstance(answer, list) else [(example, answer)]:
+            assert one.keys() == other.keys()
+            assert {name: type(value) for name, value in one.items()} == {
+                name: type(value) for name, value in other.items()
+            }
+
+
+def test_the_sentences_of_the_page_for_empty_lists_are_in_the_document(operations):
+    for path, sentence in {
+        "/payments": "No payments found",
+        "/payments/methods": "No payment methods found",
+        "/payments/currencies": "No currencies found",
+    }.items():
+        assert operations["GET", path]["responses"]["204"]["description"] == sentence
+
+
+def test_the_documented_message_of_each_success_is_the_answered_one(client, operations, add_payment):
+    example = operations["POST", "/payments"]["responses"]["201"]["content"]["application/json"]["example"]
+    body = operations["POST", "/payments"]["requestBody"]["content"]["application/json"]["example"]
+    assert client.post("/payments", json=body).json["message"] == example["message"]
+    example = operations["PUT", "/payments/{payment_id}"]["responses"]["200"]["content"]["application/json"]["example"]
+    assert client.put(f"/payments/{add_payment()}", json=body | {"transaction_id": ""}).json == example
+
+
+def test_a_token_does_not_change_the_document(app, document):
+    assert client_of(app, make_token()).get("/openapi.json").json == document

@@ -1,0 +1,130 @@
+"""The settings: what is taken and what stops the start"""
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from payments_service import SettingError, create_app
+from payments_service.settings import read_settings
+
+from .conftest import PROJECT, SECRET, environment
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Copy the project, without what it wrote while running, to a folder of its own."""
+    shutil.copytree(PROJECT / "payments_service", tmp_path / "project" / "payments_service")
+    shutil.copy(PROJECT / "wsgi.py", tmp_path / "project")
+    return tmp_path / "project"
+
+
+def test_the_defaults_are_those_of_the_readme():
+    settings = read_settings({"JWT_SECRET": SECRET})
+    assert settings["HOST"] == "127.0.0.1"
+    assert settings["PORT"] == 9154
+    assert settings["THREADS"] == 8
+    assert settings["DATABASE_URL"] == f"sqlite:///{PROJECT}/instance/payments.db"
+    assert settings["JWT_LEEWAY"] == 10
+    assert settings["JWT_ISSUER"] is settings["JWT_AUDIENCE"] is None
+    assert settings["ROLE_PERMISSIONS"] == {}
+
+
+def test_settings_are_read_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("PAYMENTS_PORT", "8000")
+    monkeypatch.setenv("PAYMENTS_DATABASE_URL", f"sqlite:///{tmp_path}/till.db")
+    monkeypatch.setenv("PAYMENTS_ROLE_PERMISSIONS", '{"cashier": ["payments_read"]}')
+    monkeypatch.setenv("PAYMENTS_JWT_SECRET", "1" * 40)
+    monkeypatch.setenv("PAYMENTS_JWT_ISSUER", "")
+    settings = read_settings()
+    assert settings["PORT"] == 8000
+    assert settings["DATABASE_URL"] == f"sqlite:///{tmp_path}/till.db"
+    assert settings["ROLE_PERMISSIONS"] == {"cashier": ["payments_read"]}
+    assert settings["JWT_SECRET"] == "1" * 40
+    assert settings["JWT_ISSUER"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "70000"),
+        ("PORT", "-1"),
+        ("PORT", "80.5"),
+        ("THREADS", "0"),
+        ("THREADS", "many"),
+        ("DATABASE_URL", "mysql://localhost/payments"),
+        ("DATABASE_URL", "payments.db"),
+        ("DATABASE_URL", "sqlite:///"),
+        ("DATABASE_URL", "sqlite:///:memory:"),
+        ("JWT_SECRET", "short"),
+        ("JWT_SECRET", "x" * 31),
+        ("JWT_SECRET_FILE", "/nowhere/jwt-secret"),
+        ("JWT_LEEWAY", "-1"),
+        ("JWT_LEEWAY", "301"),
+        ("JWT_LEEWAY", "1e3"),
+        ("ROLE_PERMISSIONS", "cashier"),
+        ("ROLE_PERMISSIONS", "[]"),
+        ("ROLE_PERMISSIONS", '{"cashier": "payments_read"}'),
+        ("ROLE_PERMISSIONS", '{"cashier": [1]}'),
+        ("ROLE_PERMISSIONS", '{"cashier": ["payments_raed"]}'),
+    ],
+)
+def test_a_wrong_value_stops_the_start_with_one_line_that_names_the_variable(name, value):
+    settings = {"JWT_SECRET": SECRET} | {name: value}
+    if name == "JWT_SECRET_FILE":
+        del settings["JWT_SECRET"]
+    with pytest.raises(SettingError) as refusal:
+        create_app(settings)
+    assert f"PAYMENTS_{name}" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("command", [["wsgi.py"], ["-m", "flask", "--app", "wsgi", "token"]])
+def test_the_process_that_refuses_its_settings_says_so_in_one_line(project, command):
+    result = subprocess.run(
+        [sys.executable, *command], cwd=project, env=environment(PORT="http"), capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert result.stderr == "payments: PAYMENTS_PORT must be a whole number from 0 to 65535\n"
+
+
+def test_a_secret_in_two_places_is_refused(tmp_path):
+    with pytest.raises(SettingError, match="PAYMENTS_JWT_SECRET_FILE"):
+        read_settings({"JWT_SECRET": SECRET, "JWT_SECRET_FILE": str(tmp_path)})
+
+
+def test_a_secret_is_read_from_its_file(tmp_path):
+    (tmp_path / "secret").write_text(f"{SECRET}\n")
+    assert read_settings({"JWT_SECRET_FILE": str(tmp_path / "secret")})["JWT_SECRET"] == SECRET
+
+
+def test_a_misspelt_setting_is_logged(caplog):
+    read_settings({"JWT_SECRET": SECRET, "JWT_ISUER": "sign-in"})
+    assert "PAYMENTS_JWT_ISUER" in caplog.text
+    assert "sign-in" not in caplog.text
+
+
+def test_the_first_start_without_a_secret_writes_one_that_only_its_owner_reads(project, start_server):
+    server = start_server(project, JWT_SECRET="")
+    file = project / "instance" / "jwt-secret"
+    assert len(file.read_text().strip()) >= 32
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert [line for line in server.log if str(file) in line]
+    assert file.read_text().strip() not in "".join(server.log)
+
+
+def test_later_starts_keep_the_secret_and_the_command_signs_with_it(project, start_server):
+    def token():
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", "token"]
+        return subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True).stdout.strip()
+
+    before = token()
+    for _ in range(2):
+        server = start_server(project, JWT_SECRET="")
+        assert server.request("GET", "/payments", Cookie=f"accessToken={before}") == (204, None)
+        assert server.request("GET", "/payments", Cookie=f"accessToken={token()}") == (204, None)
+        assert server.stop() == 0
