@@ -1,0 +1,70 @@
+"""What the README promises"""
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from payments_service.settings import SETTINGS
+
+from .conftest import PROJECT, SECRET, environment
+
+README = (PROJECT / "README.md").read_text()
+
+
+def section(title):
+    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def commands(title):
+    return section(title).partition("```sh\n")[2].partition("```")[0]
+
+
+def test_every_setting_is_in_the_readme_with_its_default():
+    rows = dict(re.findall(r"^\| `PAYMENTS_(\w+)` \| (.+?) \|", section("Configure"), re.MULTILINE))
+    assert rows.keys() == SETTINGS.keys()
+    for name, (_, default) in SETTINGS.items():
+        written = rows[name].strip("`").replace(":///", f":///{PROJECT}/")
+        assert written == (str(default) if default else "none")
+
+
+def test_every_target_of_make_is_explained():
+    targets = re.findall(r"^([a-z]+):.*## ", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    assert targets
+    for target in targets:
+        assert f"make {target}" in README
+    assert subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True).stdout.count("make ") == len(
+        targets
+    )
+
+
+@pytest.mark.skipif(not (PROJECT / ".venv" / "run").exists(), reason="the project was not installed by make")
+def test_what_to_try_works_as_it_is_written(server):
+    shell = ["sh", "-euc", commands("Try it").replace("9154", str(server.port))]
+    settings = environment(JWT_SECRET=SECRET)
+    result = subprocess.run(shell, cwd=PROJECT, env=settings, capture_output=True, text=True, check=True)
+    answers = result.stdout.splitlines()
+    assert ["Cash" in answers[0], "EUR" in answers[1]] == [True, True]
+    assert "Payment added successfully" in answers[2]
+    assert "Ticket payment relationship created successfully" in answers[3]
+    assert '"amount":78.90' in answers[4]
+    assert '"ticket_id":"table-4"' in answers[4]
+    assert len(answers) == 5
+
+
+def test_the_commands_to_operate_it_work_as_they_are_written(database_url):
+    settings = environment(JWT_SECRET=SECRET, DATABASE_URL=database_url)
+    lines = commands("Operate").splitlines()
+    assert len(lines) == 8
+    for line in lines:
+        command = shlex.split(line, comments=True)
+        assert command[0] == ".venv/bin/flask"
+        subprocess.run([sys.executable, "-m", "flask", *command[1:]], cwd=PROJECT, env=settings, check=True)
+
+
+def test_every_room_of_the_house_is_listed_in_its_order():
+    from .test_house import ORDER
+
+    rows = section("Where things live").partition("|---|---|")[2].rpartition("|")[0]
+    assert re.findall(r"`(\w+)(?:\.py|/)`", rows) == ORDER[:-1]
