@@ -89,6 +89,11 @@ def migrate() -> list[str]:
         os.close(directory)
 
 
+def close(app: flask.Flask) -> None:
+    """Close every connection of `app` that no request uses. The last to go writes the -wal file into the database."""
+    app.extensions[EXTENSION].close_idle()
+
+
 def init_app(app: flask.Flask) -> None:
     """Give `app` its database. Connections are kept and go back to the pool when a request ends."""
     app.extensions[EXTENSION] = PooledSqliteDatabase(

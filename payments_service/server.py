@@ -11,7 +11,7 @@ from waitress.parser import HTTPRequestParser
 from waitress.task import ErrorTask
 from waitress.utilities import RequestEntityTooLarge
 
-from . import wire
+from . import database, wire
 from .errors import error_body
 
 
@@ -75,3 +75,4 @@ def serve(app: flask.Flask) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server.print_listen("Serving on http://{}:{}")
     server.run()
+    database.close(app)

@@ -75,15 +75,34 @@ def database_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/payments.db"
 
 
+def migrate(app: Flask) -> list[str]:
+    """Bring the database of `app` up to date and return the migrations it took."""
+    with app.app_context():
+        return database.migrate()
+
+
 @pytest.fixture
-def make_app(database_url: str) -> Callable[..., Flask]:
-    """Make applications on one database that is up to date, with any further settings."""
+def make_new_app(database_url: str) -> Iterator[Callable[..., Flask]]:
+    """Make applications with any further settings, on a database that nothing has touched."""
+    apps = []
 
     def make(**settings: Any) -> Flask:
-        app = create_app({"DATABASE_URL": database_url, "JWT_SECRET": SECRET} | settings)
-        app.test_client_class = DocumentedClient
-        with app.app_context():
-            database.migrate()
+        apps.append(create_app({"DATABASE_URL": database_url, "JWT_SECRET": SECRET} | settings))
+        apps[-1].test_client_class = DocumentedClient
+        return apps[-1]
+
+    yield make
+    for app in apps:
+        database.close(app)
+
+
+@pytest.fixture
+def make_app(make_new_app: Callable[..., Flask]) -> Callable[..., Flask]:
+    """Make applications with any further settings, on a database that is up to date."""
+
+    def make(**settings: Any) -> Flask:
+        app = make_new_app(**settings)
+        migrate(app)
         return app
 
     return make

@@ -5,16 +5,14 @@ from uuid import UUID
 
 import pytest
 
-from payments_service import create_app
-
 from .conftest import CASH, EUR, PROJECT, SECRET, environment
 
 
 @pytest.fixture
-def run(database_url):
-    """Run a command on a database that nothing has touched yet, if it is the first."""
-    app = create_app({"DATABASE_URL": database_url, "JWT_SECRET": SECRET})
-    return lambda *args: app.test_cli_runner().invoke(args=args)
+def run(make_new_app):
+    """Run a command; the first finds no database."""
+    runner = make_new_app().test_cli_runner()
+    return lambda *args: runner.invoke(args=args)
 
 
 def test_migrate_names_what_it_took_and_then_has_nothing_to_take(run):

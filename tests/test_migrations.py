@@ -5,15 +5,9 @@ from pathlib import Path
 import pytest
 from playhouse.schema_diff import diff_models
 
-from payments_service import create_app, database, models
+from payments_service import database, models
 
-from .conftest import SECRET
-
-
-def migrate(database_url):
-    app = create_app({"DATABASE_URL": database_url, "JWT_SECRET": SECRET})
-    with app.app_context():
-        return database.migrate()
+from .conftest import migrate
 
 
 def dump(database_url):
@@ -23,48 +17,45 @@ def dump(database_url):
     return text
 
 
-def test_an_empty_database_takes_every_migration(database_url):
-    assert migrate(database_url) == sorted(path.stem for path in database.MIGRATIONS.glob("0*.py"))
+def test_an_empty_database_takes_every_migration(make_new_app):
+    assert migrate(make_new_app()) == sorted(path.stem for path in database.MIGRATIONS.glob("0*.py"))
 
 
-def test_a_database_that_is_up_to_date_is_not_changed(database_url):
-    migrate(database_url)
+def test_a_database_that_is_up_to_date_is_not_changed(app, database_url):
     before = dump(database_url)
-    assert migrate(database_url) == []
+    assert migrate(app) == []
     assert dump(database_url) == before
 
 
-def test_every_installation_starts_with_the_same_rows(tmp_path: Path):
+def test_every_installation_starts_with_the_same_rows(make_app, tmp_path: Path):
     dumps = []
     for name in ("one", "other"):
-        migrate(f"sqlite:///{tmp_path}/{name}.db")
+        make_app(DATABASE_URL=f"sqlite:///{tmp_path}/{name}.db")
         lines = dump(f"sqlite:///{tmp_path}/{name}.db").splitlines()
         dumps.append([line for line in lines if 'INTO "method"' in line or 'INTO "currency"' in line])
     assert dumps[0] == dumps[1]
     assert len(dumps[0]) == 8
 
 
-def test_a_migration_that_fails_leaves_nothing(database_url, tmp_path, monkeypatch):
+def test_a_migration_that_fails_leaves_nothing(app, database_url, tmp_path, monkeypatch):
     for path in database.MIGRATIONS.glob("0*.py"):
         (tmp_path / path.name).write_text(path.read_text())
     failing = "def up(migrator, db):\n    db.execute_sql('CREATE TABLE half (id TEXT)')\n    raise RuntimeError\n"
     (tmp_path / "9999_failing.py").write_text(failing)
-    migrate(database_url)
     before = dump(database_url)
     monkeypatch.setattr(database, "MIGRATIONS", tmp_path)
     with pytest.raises(RuntimeError):
-        migrate(database_url)
+        migrate(app)
     assert dump(database_url) == before
 
 
-def test_a_database_of_a_newer_release_is_refused(database_url):
-    migrate(database_url)
+def test_a_database_of_a_newer_release_is_refused(app, database_url):
     connection = sqlite3.connect(database_url.removeprefix("sqlite:///"))
     connection.execute("INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '2030-01-01')")
     connection.commit()
     connection.close()
     with pytest.raises(database.DatabaseTooNew, match="9999_later"):
-        migrate(database_url)
+        migrate(app)
 
 
 def test_the_models_describe_the_tables_that_the_migrations_build(app):
