@@ -22,6 +22,7 @@ PRAGMAS = {
     # A commit returns once the payment is on the disk, so that no power cut takes back what was acknowledged.
     "synchronous": "full",
     "foreign_keys": "on",
+    "busy_timeout": WAIT_SECONDS * 1000,
 }
 
 

@@ -14,7 +14,6 @@ from waitress.utilities import RequestEntityTooLarge
 from . import database, wire
 from .errors import error_body
 
-
 # A body up to this size is read to its end before it is refused.
 DISCARD_LIMIT = 16 * 1024 * 1024
 
@@ -23,6 +22,7 @@ class DiscardingParser(HTTPRequestParser):
     """Reads a body over the limit without keeping it; if we closed at once, the sender might never see the refusal."""
 
     to_discard = 0
+    expect_continue: bool
 
     def received(self, data: bytes) -> int:
         """Take in some bytes of the request and return how many."""
@@ -32,9 +32,11 @@ class DiscardingParser(HTTPRequestParser):
             self.completed = not self.to_discard
             return taken
         taken = super().received(data)
-        # Who waits for "100 Continue" sends no body after a refusal.
-        if isinstance(self.error, RequestEntityTooLarge) and not self.chunked and not self.expect_continue:
-            if self.content_length <= DISCARD_LIMIT:
+        if isinstance(self.error, RequestEntityTooLarge) and not self.chunked:
+            if self.expect_continue:
+                # The sender waits before the body, and gets the refusal in place of "100 Continue".
+                self.expect_continue = False
+            elif self.content_length <= DISCARD_LIMIT:
                 self.to_discard = self.content_length
                 self.completed = False
         return taken
@@ -57,6 +59,8 @@ class JsonErrorTask(ErrorTask):
 
 def serve(app: flask.Flask) -> None:
     """Serve `app` until SIGTERM or Ctrl-C; requests that run then are finished. Raises OSError for a port in use."""
+    # waitress finishes what runs on SystemExit, but drops it if the signal ends the process.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     HTTPChannel.parser_class = DiscardingParser
     HTTPChannel.error_task_class = JsonErrorTask
     # It warns of every request that waits for a thread, which under load floods the log.
@@ -71,8 +75,6 @@ def serve(app: flask.Flask) -> None:
         max_request_header_size=wire.HEADER_LIMIT + 1,
         ident=None,
     )
-    # waitress finishes what runs on SystemExit, but drops it if the signal ends the process.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server.print_listen("Serving on http://{}:{}")
     server.run()
     database.close(app)

@@ -63,6 +63,11 @@ def test_what_waitress_refuses_has_the_one_shape_too(server, request_, code):
     assert refusal["code"] == code
 
 
+def test_who_waits_before_sending_too_large_a_body_is_told_not_to(server):
+    head = b"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: 65537\r\nExpect: 100-continue\r\n\r\n"
+    assert exchange(server, head)[0] == 413
+
+
 def test_a_body_of_64_kib_is_read(server):
     body = json.dumps({"padding": ""}).encode()
     body = body.replace(b'""', b'"' + b"x" * (65536 - len(body)) + b'"')
