@@ -1,7 +1,8 @@
 """The database: its connections, its write transactions, and bringing it up to date."""
 import fcntl
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,17 @@ class DatabaseTooNew(Exception):
     """The database has migrations that this release does not know."""
 
 
+class Database(PooledSqliteDatabase):
+    """A SQLite file, its kept connections, and the lock by which this process's writers take turns.
+
+    SQLite alone lets a writer wait by trying again and again, and one that is unlucky waits for seconds.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.write_lock = threading.Lock()
+
+
 class CurrentDatabase(peewee.DatabaseProxy):
     """The database of Flask's current application, so that several applications can share the models."""
 
@@ -44,19 +56,23 @@ class CurrentDatabase(peewee.DatabaseProxy):
 
 current = CurrentDatabase()
 
-
-def write() -> Any:
-    """Return the context of one write transaction: whole or not at all, and alone from its first read to its commit."""
-    return current.atomic()
+ErrorMaker = Callable[[], Exception]
 
 
 @contextmanager
-def on_violation(
-    *, unique: Exception | None = None, foreign_key: Exception | None = None, check: Exception | None = None
+def write(
+    *, unique: ErrorMaker | None = None, foreign_key: ErrorMaker | None = None, check: ErrorMaker | None = None
 ) -> Iterator[None]:
-    """Raise the given error where the block violates a constraint of that kind; other violations pass unchanged."""
+    """Run the block as one write transaction: whole or not at all, and alone from its first read to its commit.
+
+    Raises the error given for a kind of constraint where the block violates one; other violations pass unchanged.
+    """
+    database = current.obj
+    if not database.write_lock.acquire(timeout=WAIT_SECONDS):
+        raise peewee.OperationalError("other writes of this process took too long")
     try:
-        yield
+        with database.atomic():
+            yield
     except peewee.IntegrityError as error:
         kinds = {
             "SQLITE_CONSTRAINT_UNIQUE": unique,
@@ -64,10 +80,14 @@ def on_violation(
             "SQLITE_CONSTRAINT_FOREIGNKEY": foreign_key,
             "SQLITE_CONSTRAINT_CHECK": check,
         }
-        meaning = kinds.get(getattr(error.orig, "sqlite_errorname", ""))
-        if meaning is None:
+        make_error = kinds.get(getattr(error.orig, "sqlite_errorname", ""))
+        if make_error is None:
             raise
-        raise meaning from error
+        # Made here and kept in no variable: an error that a frame of its own traceback refers to is garbage, and
+        # keeps its cursor. Whoever collects the cursor of a connection that waits for a lock stops every thread.
+        raise make_error() from error
+    finally:
+        database.write_lock.release()
 
 
 def migrate() -> list[str]:
@@ -97,7 +117,7 @@ def close(app: flask.Flask) -> None:
 
 def init_app(app: flask.Flask) -> None:
     """Give `app` its database. Connections are kept and go back to the pool when a request ends."""
-    app.extensions[EXTENSION] = PooledSqliteDatabase(
+    app.extensions[EXTENSION] = Database(
         app.config["DATABASE_URL"].removeprefix("sqlite:///"),
         pragmas=PRAGMAS,
         # SQLite's default takes the write lock only at the first write; two that have read before it cannot both go on.

@@ -1,4 +1,5 @@
 """What the database itself keeps true, whatever the code above it does"""
+import gc
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +130,20 @@ def test_a_write_takes_the_lock_before_it_reads(client, app, rows):
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             rows.execute("PRAGMA busy_timeout = 0")
             rows.execute("BEGIN IMMEDIATE")
+
+
+@pytest.mark.parametrize("path", ["/payments", "/payments/ticket-payments"])
+def test_a_refused_write_leaves_no_cursor_for_the_garbage_collector(client, add_payment, link, path):
+    payment_id = add_payment(transaction_id="txn-1")
+    link(payment_id, "ticket-1")
+    bodies = {"/payments": payment(), "/payments/ticket-payments": {"payment_id": payment_id, "ticket_id": "ticket-1"}}
+    gc.collect()
+    gc.disable()
+    try:
+        assert client.post(path, json=bodies[path]).status_code == 409
+        assert not [found for found in gc.get_objects() if isinstance(found, sqlite3.Cursor)]
+    finally:
+        gc.enable()
 
 
 def test_a_database_locked_for_too_long_is_answered_503_and_works_again_afterwards(client, rows):

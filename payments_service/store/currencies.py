@@ -4,7 +4,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from ..database import on_violation, write
+from ..database import write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Currency
 
@@ -30,15 +30,19 @@ def add(acronym: str, decimals: int) -> UUID:
     Raises `Conflict` for an acronym in use, and `Invalid` for one of the wrong length or decimals out of range.
     """
     currency_id = uuid7()
-    refused = Invalid(currency="An acronym has 1 to 16 characters, and a currency 0 to 18 decimals.")
-    with write(), on_violation(unique=Conflict(f"There is a currency {acronym!r} already."), check=refused):
+    with write(
+        unique=lambda: Conflict(f"There is a currency {acronym!r} already."),
+        check=lambda: Invalid(currency="An acronym has 1 to 16 characters, and a currency 0 to 18 decimals."),
+    ):
         Currency.insert(id=currency_id, acronym=acronym, decimals=decimals).execute()
     return currency_id
 
 
 def rename(acronym: str, new_acronym: str) -> None:
     """Give a currency another acronym; raises `NotFound`, and what `add` raises."""
-    taken = Conflict(f"There is a currency {new_acronym!r} already.")
-    with write(), on_violation(unique=taken, check=Invalid(currency="An acronym has 1 to 16 characters.")):
+    with write(
+        unique=lambda: Conflict(f"There is a currency {new_acronym!r} already."),
+        check=lambda: Invalid(currency="An acronym has 1 to 16 characters."),
+    ):
         if not Currency.update(acronym=new_acronym).where(Currency.acronym == acronym).execute():
             raise NotFound(f"There is no currency {acronym!r}.")

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from ..database import on_violation, write
+from ..database import write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Method
 
@@ -28,15 +28,19 @@ def get(method_id: UUID | None) -> dict[str, Any]:
 def add(name: str) -> UUID:
     """Add a method and return its id; raises `Conflict` for a name in use and `Invalid` for one of the wrong length."""
     method_id = uuid7()
-    taken = Conflict(f"There is a payment method {name!r} already.")
-    with write(), on_violation(unique=taken, check=Invalid(name=WRONG_LENGTH)):
+    with write(
+        unique=lambda: Conflict(f"There is a payment method {name!r} already."),
+        check=lambda: Invalid(name=WRONG_LENGTH),
+    ):
         Method.insert(id=method_id, name=name).execute()
     return method_id
 
 
 def rename(name: str, new_name: str) -> None:
     """Give a method another name; raises `NotFound`, and what `add` raises."""
-    taken = Conflict(f"There is a payment method {new_name!r} already.")
-    with write(), on_violation(unique=taken, check=Invalid(name=WRONG_LENGTH)):
+    with write(
+        unique=lambda: Conflict(f"There is a payment method {new_name!r} already."),
+        check=lambda: Invalid(name=WRONG_LENGTH),
+    ):
         if not Method.update(name=new_name).where(Method.name == name).execute():
             raise NotFound(f"There is no payment method {name!r}.")

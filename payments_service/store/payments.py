@@ -6,7 +6,7 @@ from uuid import UUID
 from peewee import ModelSelect
 from uuid_utils.compat import uuid7
 
-from ..database import on_violation, write
+from ..database import write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Currency, Method, Payment
 from ..money import AmountRefused, from_minor_units, to_minor_units
@@ -59,7 +59,7 @@ def add(*, method_id: UUID, currency_id: UUID, transaction_id: str, amount: Deci
     Raises `Invalid` for a method or currency that does not exist and for an amount that the currency cannot hold, and
     `Conflict` for a transaction_id in use.
     """
-    with write(), on_violation(unique=Conflict(TRANSACTION_ID_TAKEN)):
+    with write(unique=lambda: Conflict(TRANSACTION_ID_TAKEN)):
         columns = _columns(method_id, currency_id, amount)
         # Made while no other writer is at work, so that the order of ids is the order of commits.
         payment_id = uuid7()
@@ -81,7 +81,7 @@ def update(
 
     Raises `NotFound`, `Invalid` for a `sent_id` that is another payment's, and what `add` raises.
     """
-    with write(), on_violation(unique=Conflict(TRANSACTION_ID_TAKEN)):
+    with write(unique=lambda: Conflict(TRANSACTION_ID_TAKEN)):
         if not Payment.select().where(Payment.id == payment_id).exists():
             raise NotFound(NO_PAYMENT)
         if sent_id not in (None, payment_id):
@@ -94,7 +94,7 @@ def update(
 
 def delete(payment_id: UUID | None) -> None:
     """Delete a payment. Raises `NotFound`, and `Conflict` while a ticket is linked to it."""
-    with write(), on_violation(foreign_key=Conflict(LINKED)):
+    with write(foreign_key=lambda: Conflict(LINKED)):
         if not Payment.delete().where(Payment.id == payment_id).execute():
             raise NotFound(NO_PAYMENT)
 

@@ -3,7 +3,7 @@ from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID
 
-from ..database import on_violation, write
+from ..database import write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Payment, TicketPayment
 from . import payments
@@ -14,9 +14,10 @@ def link(payment_id: UUID, ticket_id: str) -> None:
 
     Raises `Invalid` for a payment that does not exist, and `Conflict` for a link that does.
     """
-    exists = Conflict("This payment is linked to this ticket already.")
-    unknown = Invalid(payment_id=payments.NO_PAYMENT)
-    with write(), on_violation(unique=exists, foreign_key=unknown):
+    with write(
+        unique=lambda: Conflict("This payment is linked to this ticket already."),
+        foreign_key=lambda: Invalid(payment_id=payments.NO_PAYMENT),
+    ):
         now = datetime.now(timezone.utc)
         TicketPayment.insert(payment=payment_id, ticket_id=ticket_id, linked_at=now).execute()
 

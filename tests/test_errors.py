@@ -1,0 +1,18 @@
+"""What nobody foresaw"""
+from flask.testing import FlaskClient
+
+from payments_service.access import PUBLIC
+
+
+def test_a_mistake_of_ours_is_answered_500_in_the_one_shape_and_logged_with_its_trace(app, caplog):
+    def fail():
+        raise ZeroDivisionError("a secret of the inside")
+
+    fail._apidoc = {"permission": PUBLIC}
+    app.add_url_rule("/fail", view_func=fail)
+    app.test_client_class = FlaskClient
+    response = app.test_client().get("/fail")
+    assert response.status_code == 500
+    assert response.json["code"] == 500
+    assert "inside" not in response.text
+    assert "ZeroDivisionError: a secret of the inside" in caplog.text
