@@ -1,4 +1,4 @@
-"""The way in: `python wsgi.py` serves, `flask --app wsgi` runs a command, another server takes `wsgi:app`."""
+"""The way in: `python wsgi.py` serves, `flask --app wsgi` runs a command."""
 import logging
 import sys
 
@@ -25,8 +25,9 @@ def main() -> None:
     logging.info("The database is %s", url)
     try:
         server.serve(app)
-    except OSError as error:
-        sys.exit(f"payments: cannot listen on {app.config['HOST']} port {app.config['PORT']}: {error}")
+    except (OSError, ValueError) as error:
+        address = f"PAYMENTS_HOST {app.config['HOST']!r} and PAYMENTS_PORT {app.config['PORT']}"
+        sys.exit(f"payments: cannot listen on {address}: {error}")
 
 
 if __name__ == "__main__":

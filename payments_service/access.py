@@ -9,7 +9,7 @@ import flask_smorest
 import jwt
 
 from . import wire
-from .errors import ErrorSchema, NotPermitted, NotSignedIn
+from .errors import BODY_LIMIT, ErrorSchema, NotPermitted, NotSignedIn
 from .settings import SettingError
 
 COOKIE = "accessToken"
@@ -67,7 +67,7 @@ class Blueprint(flask_smorest.Blueprint):
         if "requestBody" in doc:
             refusals |= {
                 400: "The body is not JSON",
-                413: "The body is over 64 KiB",
+                413: f"The body is over {BODY_LIMIT // 1024} KiB",
                 415: "The body does not say that it is JSON",
             }
         if 422 in doc["responses"]:
@@ -137,13 +137,12 @@ def read_token(token: str | None) -> set[str]:
 
 def _granted(claims: dict[str, Any], role_permissions: dict[str, list[str]]) -> set[str]:
     """Return the permissions that verified claims grant; raises ValueError if they are not an access token's."""
-    scope = claims.get("scope") or []
-    scopes = scope.split() if isinstance(scope, str) else scope
-    if claims.get("type", "access") != "access" or "wallet_access" in scopes:
-        raise ValueError("not an access token")
+    scope = claims.get("scope", "")
     permissions = claims.get("permissions", [])
     role = claims.get("role", "")
-    if not isinstance(role, str) or not isinstance(permissions, list):
+    if claims.get("type", "access") != "access" or "wallet_access" in str(scope).lower():
+        raise ValueError("not an access token")
+    if not isinstance(scope, (str, list)) or not isinstance(role, str) or not isinstance(permissions, list):
         raise ValueError("claims of another shape")
     if not all(isinstance(name, str) for name in permissions):
         raise ValueError("claims of another shape")
@@ -162,7 +161,15 @@ def issue_token(settings: dict[str, Any], lifetime: timedelta) -> str:
 
 
 def init_app(app: flask.Flask) -> None:
-    """Check every request to `app`. Raises `SettingError` for a role with a permission that does not exist."""
+    """Check every request to `app`.
+
+    Raises `SettingError` for a secret that PyJWT does not sign with, such as the text of a public key, and for a role
+    with a permission that does not exist.
+    """
+    try:
+        jwt.encode({}, app.config["JWT_SECRET"], ALGORITHM)
+    except jwt.InvalidKeyError as error:
+        raise SettingError(f"PAYMENTS_JWT_SECRET or its file holds no secret: {error}") from None
     for role, permissions in app.config["ROLE_PERMISSIONS"].items():
         for name in permissions:
             if name not in list(Permission):

@@ -11,6 +11,7 @@ from flask.cli import AppGroup, with_appcontext
 
 from . import access, database, store
 from .errors import PaymentsError
+from .money import MOST_DECIMALS
 
 TOKEN_LIFETIME = timedelta(hours=1)
 
@@ -22,7 +23,17 @@ def one_line_refusals() -> Iterator[None]:
         yield
     except (PaymentsError, database.DatabaseTooNew) as error:
         raise click.ClickException(str(error)) from error
-    except (peewee.DatabaseError, OSError) as error:
+    except peewee.DatabaseError as error:
+        raise click.ClickException(f"The database cannot be used: {error}") from error
+    except UnicodeEncodeError as error:
+        raise click.ClickException("What is given has to be UTF-8 text.") from error
+
+
+def bring_up_to_date() -> list[str]:
+    """Migrate, with a folder or file that cannot be used told in one line."""
+    try:
+        return database.migrate()
+    except OSError as error:
         raise click.ClickException(f"The database cannot be used: {error}") from error
 
 
@@ -47,7 +58,7 @@ def token() -> None:
 def migrate() -> None:
     """Bring the database up to date."""
     with one_line_refusals():
-        for name in database.migrate():
+        for name in bring_up_to_date():
             click.echo(f"Took {name}.")
     click.echo("The database is up to date.")
 
@@ -56,7 +67,7 @@ def migrate() -> None:
 @with_appcontext
 def methods() -> None:
     """List, add and rename payment methods."""
-    database.migrate()
+    bring_up_to_date()
 
 
 @methods.command("list")
@@ -85,7 +96,7 @@ def rename_method(name: str, new_name: str) -> None:
 @with_appcontext
 def currencies() -> None:
     """List, add and rename currencies."""
-    database.migrate()
+    bring_up_to_date()
 
 
 @currencies.command("list")
@@ -97,7 +108,12 @@ def list_currencies() -> None:
 
 @currencies.command("add")
 @click.argument("acronym")
-@click.option("--decimals", type=int, required=True, help="0 for JPY, 2 for EUR, 8 for BTC; it stays for good.")
+@click.option(
+    "--decimals",
+    type=click.IntRange(0, MOST_DECIMALS),
+    required=True,
+    help="0 for JPY, 2 for EUR, 8 for BTC; it stays for good.",
+)
 def add_currency(acronym: str, decimals: int) -> None:
     """Add a currency and print its id."""
     click.echo(store.currencies.add(acronym, decimals))

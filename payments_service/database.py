@@ -18,14 +18,6 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # How long a request waits for another's write, or for a connection, before it is answered 503.
 WAIT_SECONDS = 5
 
-PRAGMAS = {
-    "journal_mode": "wal",
-    # A commit returns once the payment is on the disk, so that no power cut takes back what was acknowledged.
-    "synchronous": "full",
-    "foreign_keys": "on",
-    "busy_timeout": WAIT_SECONDS * 1000,
-}
-
 
 class DatabaseTooNew(Exception):
     """The database has migrations that this release does not know."""
@@ -119,7 +111,13 @@ def init_app(app: flask.Flask) -> None:
     """Give `app` its database. Connections are kept and go back to the pool when a request ends."""
     app.extensions[EXTENSION] = Database(
         app.config["DATABASE_URL"].removeprefix("sqlite:///"),
-        pragmas=PRAGMAS,
+        pragmas={
+            "journal_mode": "wal",
+            # A commit returns once the payment is on the disk, so that no power cut takes back what was acknowledged.
+            "synchronous": "full",
+            "foreign_keys": "on",
+            "busy_timeout": WAIT_SECONDS * 1000,
+        },
         # SQLite's default takes the write lock only at the first write; two that have read before it cannot both go on.
         lock_type="IMMEDIATE",
         timeout=WAIT_SECONDS,

@@ -15,6 +15,8 @@ from marshmallow import Schema, fields
 from playhouse.pool import MaxConnectionsExceeded
 from werkzeug.exceptions import HTTPException
 
+BODY_LIMIT = 64 * 1024
+HEADER_LIMIT = 16 * 1024
 RETRY_AFTER_SECONDS = 2
 
 logger = logging.getLogger(__name__)
@@ -89,8 +91,8 @@ MESSAGES = {
     400: "The request is not one that HTTP allows.",
     404: "There is nothing at this address.",
     405: "This address does not take this method: see the Allow header.",
-    413: "The body is too large: 64 KiB are accepted.",
-    431: "The request line and headers are too large: 16 KiB are accepted.",
+    413: f"The body is too large: {BODY_LIMIT // 1024} KiB are accepted.",
+    431: f"The request line and headers are too large: {HEADER_LIMIT // 1024} KiB are accepted.",
     500: "The service failed; its log says why.",
     501: "The service does not know this transfer encoding.",
 }
@@ -145,7 +147,7 @@ def handle_payments_error(error: PaymentsError) -> Answer:
 
 
 def handle_database_fault(error: Exception) -> Answer:
-    """Answer a fault of the box, such as a full disk or a long lock, with 503. A mistake in our own SQL stays a 500."""
+    """Answer a fault of the box, such as a full disk or a long lock, with 503. What only we can cause stays a 500."""
     if isinstance(error, (peewee.IntegrityError, peewee.DataError, peewee.ProgrammingError)):
         raise error
     logger.error("The database failed at %s %s", flask.request.method, flask.request.path, exc_info=error)

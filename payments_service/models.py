@@ -1,6 +1,5 @@
 """The tables as Peewee sees them. `migrations` builds them; the constraints there are where truth is kept."""
 from datetime import datetime, timezone
-from typing import Any
 
 from peewee import BigIntegerField, CompositeKey, Field, ForeignKeyField, Model, SmallIntegerField, TextField, UUIDField
 
@@ -8,17 +7,13 @@ from .database import current
 
 
 class MomentField(Field):
-    """A moment in UTC, stored with its zone."""
+    """A moment, stored in UTC and with its zone."""
 
     field_type = "TIMESTAMPTZ"
 
     def db_value(self, value: datetime) -> str:
         """Return ISO 8601 text of one width, so that its order is the order of time."""
         return value.astimezone(timezone.utc).isoformat(sep=" ", timespec="microseconds")
-
-    def python_value(self, value: Any) -> datetime:
-        """Return the moment."""
-        return datetime.fromisoformat(value)
 
 
 class Table(Model):

@@ -1,8 +1,9 @@
 """Amounts of money: exact decimals outside, whole minor units (cents, satoshi) inside."""
 from decimal import Decimal
 
-# What a BIGINT holds.
+# What a BIGINT holds, and the decimals that leave it a digit before the point.
 LARGEST_MINOR_UNITS = 2**63 - 1
+MOST_DECIMALS = 18
 
 
 class AmountRefused(ValueError):

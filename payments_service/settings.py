@@ -1,4 +1,4 @@
-"""The settings: read, checked and refused in one place."""
+"""The settings: where they are read and checked."""
 import json
 import logging
 import os
@@ -96,7 +96,7 @@ def read_settings(given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     settings = {}
     for name, (read, default) in SETTINGS.items():
         raw = given.get(name)
-        if raw is None or raw == "":
+        if raw is None or not str(raw).strip():
             settings[name] = default
             continue
         try:
@@ -110,13 +110,14 @@ def read_settings(given: Mapping[str, Any] | None = None) -> dict[str, Any]:
 def _jwt_secret(secret: str | None, file: str | None) -> str:
     if secret and file:
         raise SettingError("PAYMENTS_JWT_SECRET and PAYMENTS_JWT_SECRET_FILE are both set: keep one of them")
-    source = "PAYMENTS_JWT_SECRET"
+    source = f"{PREFIX}JWT_SECRET"
     if not secret:
-        source = f"PAYMENTS_JWT_SECRET_FILE {file or GENERATED_SECRET_FILE}"
+        path = PROJECT / file if file else GENERATED_SECRET_FILE
+        source = f"{PREFIX}JWT_SECRET_FILE {path}"
         if not file:
-            _generate_secret(GENERATED_SECRET_FILE)
+            _generate_secret(path)
         try:
-            secret = Path(file or GENERATED_SECRET_FILE).read_text("utf-8").strip()
+            secret = path.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingError(f"{source} cannot be read: {error}") from None
     if len(secret.encode()) < SECRET_BYTES:

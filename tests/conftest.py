@@ -161,8 +161,8 @@ class Server:
 
     def __init__(self, project: Path, settings: dict[str, str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "wsgi.py"],
-            cwd=project,
+            [sys.executable, project / "wsgi.py"],
+            cwd="/",
             env=environment(**{"PORT": "0"} | settings),
             stderr=subprocess.PIPE,
             text=True,

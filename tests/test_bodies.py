@@ -75,6 +75,13 @@ def test_the_content_type_is_read_as_http_spells_it(client, content_type):
     assert post(client, GOOD, content_type).status_code == 201
 
 
+def test_a_body_over_64_kib_is_refused(client):
+    response = post(client, GOOD.replace("txn-1", "x" * 65536))
+    assert response.status_code == 413
+    assert "64 KiB" in response.json["message"]
+    assert client.get("/payments").status_code == 204
+
+
 def test_a_body_may_have_white_space_and_escapes(client):
     body = " \r\n\t" + GOOD.replace("txn-1", "\\u0074xn-1") + "\n"
     payment_id = post(client, body).json["id"]

@@ -65,11 +65,14 @@ def test_a_renamed_currency_keeps_its_id(run, client):
     ("command", "refusal"),
     [
         (["methods", "add", "Cash"], "There is a payment method 'Cash' already."),
-        (["methods", "add", " "], "A name has 1 to 64 characters."),
+        (["methods", "add", " "], "A name has 1 to 64 characters and no blanks around it."),
+        (["methods", "add", " Voucher"], "A name has 1 to 64 characters and no blanks around it."),
+        (["methods", "add", "x" * 65], "A name has 1 to 64 characters and no blanks around it."),
+        (["methods", "add", "\udcff"], "What is given has to be UTF-8 text."),
         (["methods", "rename", "Nothing", "Something"], "There is no payment method 'Nothing'."),
         (["methods", "rename", "Cash", "Credit Card"], "There is a payment method 'Credit Card' already."),
         (["currencies", "add", "EUR", "--decimals", "2"], "There is a currency 'EUR' already."),
-        (["currencies", "add", "XXX", "--decimals", "19"], "An acronym has 1 to 16 characters, and a currency 0 to 18"),
+        (["currencies", "add", "X" * 17, "--decimals", "2"], "An acronym has 1 to 16 characters and no blanks around"),
         (["currencies", "rename", "XXX", "YYY"], "There is no currency 'XXX'."),
         (["currencies", "rename", "USD", "EUR"], "There is a currency 'EUR' already."),
     ],
@@ -83,8 +86,10 @@ def test_a_refusal_is_one_line_and_changes_nothing(run, command, refusal):
     assert run(command[0], "list").output == before
 
 
-def test_a_currency_needs_its_decimals(run):
-    assert run("currencies", "add", "JPY").exit_code == 2
+@pytest.mark.parametrize("decimals", [[], ["--decimals", "19"], ["--decimals", "-1"], ["--decimals", "9" * 30]])
+def test_a_currency_has_0_to_18_decimals(run, decimals):
+    assert run("currencies", "add", "JPY", *decimals).exit_code == 2
+    assert "JPY" not in run("currencies", "list").output
 
 
 def test_a_database_that_is_none_is_named_in_one_line(run, database_url):

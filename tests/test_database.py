@@ -2,15 +2,22 @@
 import gc
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from payments_service import database
 
-from .conftest import BTC, CASH, EUR, payment
+from .conftest import BTC, CASH, EUR, client_of, make_token, payment
 
 UNKNOWN = "0" * 32
+
+
+@pytest.fixture
+def short_waits(monkeypatch):
+    """Let applications made after this wait for a second where they wait for longer."""
+    monkeypatch.setattr(database, "WAIT_SECONDS", 1)
 
 
 @pytest.fixture
@@ -52,6 +59,7 @@ def test_a_sound_row_is_taken(rows):
         {"currency_id": None},
         {"transaction_id": None},
         {"transaction_id": ""},
+        {"transaction_id": " "},
         {"transaction_id": "x" * 129},
         {"minor_units": -1},
         {"minor_units": None},
@@ -64,6 +72,12 @@ def test_a_payment_that_is_not_sound_is_refused(rows, changed):
         insert(rows, "payment", **payment_row(**changed))
 
 
+def test_a_fraction_of_a_minor_unit_is_refused(rows):
+    insert(rows, "payment", **payment_row())
+    with pytest.raises(sqlite3.IntegrityError):
+        rows.execute("UPDATE payment SET minor_units = 4550.5")
+
+
 @pytest.mark.parametrize("changed", [{"id": "2" * 32}, {"transaction_id": "txn-2"}], ids=str)
 def test_a_second_payment_with_one_id_or_transaction_id_is_refused(rows, changed):
     insert(rows, "payment", **payment_row())
@@ -71,7 +85,11 @@ def test_a_second_payment_with_one_id_or_transaction_id_is_refused(rows, changed
         insert(rows, "payment", **payment_row(**changed))
 
 
-@pytest.mark.parametrize("changed", [{}, {"payment_id": UNKNOWN, "ticket_id": "t-2"}, {"ticket_id": ""}], ids=str)
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"payment_id": UNKNOWN, "ticket_id": "t-2"}, {"ticket_id": ""}, {"ticket_id": " "}, {"ticket_id": "x" * 65}],
+    ids=str,
+)
 def test_a_link_that_is_there_already_or_is_not_sound_is_refused(rows, changed):
     insert(rows, "payment", **payment_row())
     link = {"payment_id": "1" * 32, "ticket_id": "t-1", "linked_at": "2026-01-01 00:00:00.000000+00:00"}
@@ -93,8 +111,12 @@ def test_what_is_referred_to_cannot_be_deleted(rows, table):
     [
         ("method", {"id": "2" * 32, "name": "Cash"}),
         ("method", {"id": "2" * 32, "name": " "}),
+        ("method", {"id": "2" * 32, "name": "Cash "}),
+        ("method", {"id": "2" * 32, "name": "x" * 65}),
         ("currency", {"id": "2" * 32, "acronym": "EUR", "decimals": 2}),
         ("currency", {"id": "2" * 32, "acronym": "", "decimals": 2}),
+        ("currency", {"id": "2" * 32, "acronym": "EUR ", "decimals": 2}),
+        ("currency", {"id": "2" * 32, "acronym": "X" * 17, "decimals": 2}),
         ("currency", {"id": "2" * 32, "acronym": "XXX", "decimals": -1}),
         ("currency", {"id": "2" * 32, "acronym": "XXX", "decimals": 19}),
     ],
@@ -116,6 +138,7 @@ def test_every_connection_syncs_each_commit_and_enforces_foreign_keys(app):
         assert database.current.pragma("journal_mode") == "wal"
         assert database.current.pragma("synchronous") == 2
         assert database.current.pragma("foreign_keys") == 1
+        assert database.current.pragma("busy_timeout") == database.WAIT_SECONDS * 1000
 
 
 def test_connections_are_kept_between_requests(client, app):
@@ -146,21 +169,49 @@ def test_a_refused_write_leaves_no_cursor_for_the_garbage_collector(client, add_
         gc.enable()
 
 
-def test_a_database_locked_for_too_long_is_answered_503_and_works_again_afterwards(client, rows):
+def test_a_database_locked_for_too_long_is_answered_503_and_works_again_afterwards(short_waits, client, rows, caplog):
     rows.execute("BEGIN IMMEDIATE")
     response = client.post("/payments", json=payment())
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) > 0
     assert response.json["code"] == 503
     assert "locked" not in response.text
+    assert "database is locked" in caplog.text
     rows.execute("ROLLBACK")
     assert client.get("/payments").status_code == 204
     assert client.post("/payments", json=payment()).status_code == 201
 
 
-def test_two_applications_in_one_process_keep_to_their_own_databases(make_app, tmp_path: Path):
-    from .conftest import client_of, make_token
+def test_a_damaged_database_is_answered_503(client, add_payment, rows, database_url):
+    for _ in range(50):
+        add_payment()
+    rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (page,) = rows.execute("SELECT rootpage FROM sqlite_master WHERE name = 'payment'").fetchone()
+    with open(database_url.removeprefix("sqlite:///"), "r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 4096)
+    response = client.get("/payments")
+    assert response.status_code == 503
+    assert "malformed" not in response.text
 
+
+def test_a_request_that_gets_no_connection_in_time_is_answered_503(short_waits, make_app):
+    app = make_app(THREADS=1)
+    with app.app_context(), ThreadPoolExecutor(1) as other:
+        database.current.connect()
+        assert other.submit(client_of(app, make_token()).get, "/payments").result().status_code == 503
+    assert client_of(app, make_token()).get("/payments").status_code == 204
+
+
+def test_writers_of_one_process_wait_for_each_other_outside_of_sqlite(short_waits, app, client, caplog):
+    with app.app_context(), database.write(), ThreadPoolExecutor(1) as other:
+        response = other.submit(client.post, "/payments", json=payment()).result()
+    assert response.status_code == 503
+    assert "other writes of this process took too long" in caplog.text
+    assert client.post("/payments", json=payment()).status_code == 201
+
+
+def test_two_applications_in_one_process_keep_to_their_own_databases(make_app, tmp_path: Path):
     one, other = make_app(), make_app(DATABASE_URL=f"sqlite:///{tmp_path}/other.db")
     assert client_of(one, make_token()).post("/payments", json=payment()).status_code == 201
     assert client_of(other, make_token()).get("/payments").status_code == 204

@@ -1,4 +1,5 @@
 """GET /payments/methods and /payments/currencies, and one of each"""
+import re
 import sqlite3
 
 import pytest
@@ -50,6 +51,8 @@ def test_an_empty_list_is_answered_204_without_a_body(client, database_url, noun
     assert (response.status_code, response.data) == (204, b"")
 
 
-@pytest.mark.parametrize("path", ["/payments/methods", "/payments/currencies", "/payments/ticket-payments"])
-def test_their_addresses_are_not_taken_for_a_payments_id(client, path):
-    assert client.put(path, json={}).status_code == 405
+def test_the_addresses_beside_a_payments_are_not_taken_for_its_id(app, client):
+    beside = {rule.rule for rule in app.url_map.iter_rules() if re.fullmatch(r"/payments/[\w-]+", rule.rule)}
+    assert beside >= {"/payments/methods", "/payments/currencies", "/payments/ticket-payments"}
+    for path in beside:
+        assert client.put(path, json={}).status_code == 405

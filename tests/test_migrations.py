@@ -49,6 +49,25 @@ def test_a_migration_that_fails_leaves_nothing(app, database_url, tmp_path, monk
     assert dump(database_url) == before
 
 
+def test_one_process_migrates_at_a_time(app, database_url, tmp_path, monkeypatch):
+    for path in database.MIGRATIONS.glob("0*.py"):
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / "9999_probing.py").write_text(
+        "import fcntl, os\n"
+        "def up(migrator, db):\n"
+        "    directory = os.open(os.path.dirname(db.database), os.O_RDONLY)\n"
+        "    try:\n"
+        "        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "    except BlockingIOError:\n"
+        "        return\n"
+        "    finally:\n"
+        "        os.close(directory)\n"
+        "    raise AssertionError('another process could migrate now')\n"
+    )
+    monkeypatch.setattr(database, "MIGRATIONS", tmp_path)
+    assert migrate(app) == ["9999_probing"]
+
+
 def test_a_database_of_a_newer_release_is_refused(app, database_url):
     connection = sqlite3.connect(database_url.removeprefix("sqlite:///"))
     connection.execute("INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '2030-01-01')")

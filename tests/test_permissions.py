@@ -2,6 +2,8 @@
 import pytest
 from flask.testing import FlaskClient
 
+from payments_service.access import Blueprint
+
 from .conftest import NOBODY, PERMISSIONS, client_of, make_token, payment
 
 # Written down from the page, not read from the code.
@@ -68,7 +70,9 @@ UNREADABLE = [
     ("PUT", "/payments/payment-uuid-1", {"data": "{", "content_type": "application/json"}),
     ("GET", "/payments/methods/method-uuid-1", {}),
     ("GET", "/payments/ticket-payments/by-ticket/%00", {}),
+    ("GET", "/payments/methods%0a", {}),
     ("DELETE", "/payments/ticket-payments", {}),
+    ("POST", "/payments", {"data": "x" * 70_000, "content_type": "application/json"}),
 ]
 
 
@@ -100,8 +104,6 @@ def test_a_route_that_declares_no_permission_cannot_be_reached(app):
 
 
 def test_a_blueprints_route_cannot_forget_its_permission():
-    from payments_service.access import Blueprint
-
     with pytest.raises(TypeError):
         Blueprint("forgetful", __name__).route("/forgotten")
 

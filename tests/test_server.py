@@ -3,6 +3,7 @@ import contextlib
 import http.client
 import json
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -35,18 +36,18 @@ def test_cookies_in_headers_of_their_own_are_all_read(server, order):
     assert status == 200
 
 
-def test_a_comma_inside_a_cookie_does_not_hide_the_next(server):
-    cookies = f"seen=1,2, 3; accessToken={make_token()}"
-    status, _, _ = exchange(server, f"GET /payments HTTP/1.1\r\nHost: box\r\nCookie: {cookies}\r\n\r\n".encode())
+@pytest.mark.parametrize("other", ["seen=1,2, 3", "", "flag", "a[b]=1", "refreshToken="])
+def test_odd_cookies_before_and_behind_the_token_do_not_hide_it(server, other):
+    headers = [f"Cookie: {other}", f"Cookie: accessToken={make_token()}", f"Cookie: {other}"]
+    status, _, _ = exchange(server, "\r\n".join(["GET /payments HTTP/1.1", "Host: box", *headers, "\r\n"]).encode())
     assert status == 204
 
 
 @pytest.mark.parametrize(
     ("request_", "code"),
     [
-        (b"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: 65537\r\n\r\n" + b"x" * 65537, 413),
-        (b"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: 16777216\r\n\r\n" + b"x" * 16777216, 413),
         (b"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: 9" + b"9" * 20 + b"\r\n\r\n", 413),
+        (b"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: 65537\r\nExpect: 100-continue\r\n\r\n", 413),
         (b"GET /payments HTTP/1.1\r\nHost: box\r\nCookie: a=" + b"x" * 20000 + b"\r\n\r\n", 431),
         (b"GET /payments HTTP/1.1\r\nHost: box\r\nno header\r\n\r\n", 400),
         (b"POST /payments HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
@@ -63,19 +64,30 @@ def test_what_waitress_refuses_has_the_one_shape_too(server, request_, code):
     assert refusal["code"] == code
 
 
-def test_who_waits_before_sending_too_large_a_body_is_told_not_to(server):
-    head = b"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: 65537\r\nExpect: 100-continue\r\n\r\n"
-    assert exchange(server, head)[0] == 413
+@pytest.mark.parametrize(("size", "code"), [(65536, 422), (65537, 413), (16 * 1024 * 1024, 413)])
+def test_a_body_over_64_kib_is_refused_and_the_connection_stays(server, size, code):
+    body = b'{"padding": "' + b"x" * (size - 15) + b'"}'
+    with contextlib.closing(server.send("GET", "/openapi.json")) as connection:
+        connection.getresponse().read()
+        headers = {"Cookie": f"accessToken={make_token()}", "Content-Type": "application/json"}
+        for _ in range(2):
+            connection.request("POST", "/payments", body, headers)
+            response = connection.getresponse()
+            assert (response.status, json.loads(response.read())["code"]) == (code, code)
 
 
-def test_a_body_of_64_kib_is_read(server):
-    body = json.dumps({"padding": ""}).encode()
-    body = body.replace(b'""', b'"' + b"x" * (65536 - len(body)) + b'"')
-    assert len(body) == 65536
-    head = f"POST /payments HTTP/1.1\r\nHost: box\r\nCookie: accessToken={make_token()}\r\n"
-    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    status, _, _ = exchange(server, head.encode() + body)
-    assert status == 422
+def test_a_token_is_judged_before_the_size_of_the_body(server):
+    head = b"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: 70000\r\n\r\n"
+    assert exchange(server, head + b"x" * 70000)[0] == 401
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_curl_gets_the_refusal_of_a_body_that_it_asks_about_first(server, tmp_path: Path):
+    (tmp_path / "body").write_bytes(b" " * 2_000_000)
+    command = ["curl", "-s", "-X", "POST", f"http://127.0.0.1:{server.port}/payments", "-H", "Expect: 100-continue"]
+    command += ["--data-binary", f"@{tmp_path}/body", "-m", "20"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout)["code"] == 413
 
 
 # As the page prints them: its text lost the line breaks behind the backslashes, which the shell does not mind.
@@ -148,6 +160,60 @@ def test_sigterm_lets_a_running_request_finish_and_exits_with_0(server, database
     other.close()
 
 
+def ignores(pid: int, sign: signal.Signals) -> bool:
+    """Tell whether a process ignores a signal by now."""
+    mask = Path(f"/proc/{pid}/status").read_text().partition("SigIgn:")[2].split()[0]
+    return bool(int(mask, 16) >> (sign - 1) & 1)
+
+
+def test_a_second_sigterm_does_not_cut_the_first_short(server, database_url):
+    other = sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with contextlib.closing(server.send("POST", "/payments", payment())) as waiting:
+        assert server.request("GET", "/openapi.json")[0] == 200
+        server.process.terminate()
+        while not ignores(server.process.pid, signal.SIGTERM):
+            assert server.process.poll() is None
+        server.process.terminate()
+        other.execute("ROLLBACK")
+        other.close()
+        assert waiting.getresponse().status == 201
+    assert server.wait() == 0
+
+
+def test_sigterm_lets_a_long_answer_be_read_to_its_end(server, database_url):
+    rows = sqlite3.connect(database_url.removeprefix("sqlite:///"))
+    cash, euro = CASH.replace("-", ""), EUR.replace("-", "")
+    rows.executemany(
+        "INSERT INTO payment (id, method_id, currency_id, transaction_id, minor_units) VALUES (?, ?, ?, ?, 1)",
+        [(f"{number:032x}", cash, euro, f"txn-{number}") for number in range(40_000)],
+    )
+    rows.commit()
+    rows.close()
+    with contextlib.closing(server.send("GET", "/payments")) as reading:
+        response = reading.getresponse()
+        server.process.terminate()
+        assert len(json.loads(response.read())) == 40_000
+    assert server.wait() == 0
+
+
+def test_after_a_stop_the_database_is_one_file(server, database_url):
+    server.request("POST", "/payments", payment())
+    file = Path(database_url.removeprefix("sqlite:///"))
+    assert file.with_name(f"{file.name}-wal").exists()
+    assert server.stop() == 0
+    assert [path.name for path in file.parent.glob("*.db*")] == [file.name]
+
+
+def test_as_many_threads_serve_as_the_settings_say(start_server):
+    server = start_server(THREADS="3")
+    assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) == 1 + 3
+
+
+def test_a_new_box_listens_on_itself_alone(server):
+    assert [line for line in server.log if f"Serving on http://127.0.0.1:{server.port}" in line]
+
+
 def test_two_processes_started_at_once_on_nothing_both_come_up(start_server, database_url):
     with ThreadPoolExecutor(2) as starters:
         servers = list(starters.map(lambda _: start_server(), range(2)))
@@ -166,7 +232,23 @@ def test_two_processes_on_one_database_see_each_others_payments(start_server):
 def test_an_address_that_is_taken_stops_the_start_with_one_line(server, start_server):
     second = start_server(PORT=str(server.port))
     assert second.wait() == 1
-    assert second.log[-1].startswith(f"payments: cannot listen on 127.0.0.1 port {server.port}: ")
+    assert second.log[-1].startswith("payments: cannot listen on PAYMENTS_HOST '127.0.0.1' and PAYMENTS_PORT")
+
+
+def test_a_host_that_is_none_stops_the_start_with_one_line(start_server):
+    server = start_server(HOST="300.1.1.1")
+    assert server.wait() == 1
+    assert server.log[-1].startswith("payments: cannot listen on PAYMENTS_HOST '300.1.1.1' and PAYMENTS_PORT")
+
+
+def test_a_database_of_a_newer_release_stops_the_start_with_one_line(app, start_server, database_url):
+    rows = sqlite3.connect(database_url.removeprefix("sqlite:///"))
+    rows.execute("INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '2030-01-01')")
+    rows.commit()
+    rows.close()
+    server = start_server()
+    assert server.wait() == 1
+    assert "was used by a newer release, with 9999_later" in server.log[-1]
 
 
 def test_a_file_that_is_no_database_stops_the_start_with_one_line(start_server, tmp_path: Path):

@@ -3,6 +3,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from payments_service import SettingError, create_app
 from payments_service.settings import read_settings
 
-from .conftest import PROJECT, SECRET, environment
+from .conftest import PROJECT, SECRET, environment, make_token
 
 
 @pytest.fixture
@@ -61,6 +62,8 @@ def test_settings_are_read_from_the_environment(monkeypatch, tmp_path):
         ("DATABASE_URL", "sqlite:///:memory:"),
         ("JWT_SECRET", "short"),
         ("JWT_SECRET", "x" * 31),
+        ("JWT_SECRET", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC7"),
+        ("JWT_SECRET", "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----"),
         ("JWT_SECRET_FILE", "/nowhere/jwt-secret"),
         ("JWT_LEEWAY", "-1"),
         ("JWT_LEEWAY", "301"),
@@ -96,6 +99,17 @@ def test_a_secret_in_two_places_is_refused(tmp_path):
         read_settings({"JWT_SECRET": SECRET, "JWT_SECRET_FILE": str(tmp_path)})
 
 
+def test_a_secret_is_measured_in_bytes():
+    assert read_settings({"JWT_SECRET": "ü" * 16})["JWT_SECRET"] == "ü" * 16
+
+
+def test_relative_paths_start_at_the_projects_folder(project, start_server, tmp_path):
+    (project / "secret").write_text(SECRET)
+    server = start_server(project, JWT_SECRET="", JWT_SECRET_FILE="secret", DATABASE_URL="sqlite:///till.db")
+    assert server.request("GET", "/payments") == (204, None)
+    assert (project / "till.db").exists()
+
+
 def test_a_secret_is_read_from_its_file(tmp_path):
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     assert read_settings({"JWT_SECRET_FILE": str(tmp_path / "secret")})["JWT_SECRET"] == SECRET
@@ -115,6 +129,14 @@ def test_the_first_start_without_a_secret_writes_one_that_only_its_owner_reads(p
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert [line for line in server.log if str(file) in line]
     assert file.read_text().strip() not in "".join(server.log)
+
+
+def test_two_first_starts_at_once_share_one_secret(project, start_server):
+    with ThreadPoolExecutor(2) as starters:
+        servers = list(starters.map(lambda _: start_server(project, JWT_SECRET=""), range(2)))
+    token = make_token(secret=(project / "instance" / "jwt-secret").read_text().strip())
+    for server in servers:
+        assert server.request("GET", "/payments", Cookie=f"accessToken={token}") == (204, None)
 
 
 def test_later_starts_keep_the_secret_and_the_command_signs_with_it(project, start_server):

@@ -1,5 +1,6 @@
 """/payments/ticket-payments: linking, both readings, and both ways of unlinking"""
 from decimal import Decimal
+from urllib.parse import quote
 
 import pytest
 
@@ -59,8 +60,6 @@ def test_a_missing_field_is_named(client, add_payment, field):
 
 @pytest.mark.parametrize("ticket_id", ["x" * 64, "a/b", "mesa 4 · ñ", "a\nb", "methods", "?#&=%2F"])
 def test_a_tickets_id_is_any_text(client, add_payment, link, ticket_id):
-    from urllib.parse import quote
-
     payment_id = add_payment()
     link(payment_id, ticket_id)
     path = f"{LINKS}/by-ticket/{quote(ticket_id, safe='')}"
@@ -144,6 +143,7 @@ def test_unlinking_what_is_not_linked_is_not_found(client, add_payment, link):
         ("paymentId=payment-uuid-1&ticketId=t-1", ["paymentId"]),
         (f"paymentId={NOBODY}&ticketId=%00", ["ticketId"]),
         (f"paymentId={NOBODY}&ticketId=t-1&all=1", ["all"]),
+        (f"paymentId={NOBODY}&paymentId={NOBODY}&ticketId=t-1", ["paymentId"]),
     ],
 )
 def test_a_refused_query_parameter_is_named(client, add_payment, link, query, named):

@@ -47,6 +47,7 @@ def test_claims_that_say_nothing_against_access_are_let_in(app, claims):
         {"scope": "wallet_access"},
         {"scope": "orders wallet_access"},
         {"scope": ["wallet_access"]},
+        {"scope": "orders,WALLET_ACCESS"},
         {"scope": 5},
         {"permissions": "payments_read"},
         {"permissions": {"payments_read": True}},
@@ -148,4 +149,5 @@ def test_the_box_issues_tokens_that_open_everything(make_app):
     token = app.test_cli_runner().invoke(args=["token"]).output.strip()
     claims = jwt.decode(token, SECRET, algorithms=["HS256"], audience="payments")
     assert sorted(claims["permissions"]) == sorted(PERMISSIONS)
+    assert claims["exp"] - claims["iat"] == 3600
     assert get_payments(app, token).status_code == 204

@@ -1,9 +1,7 @@
 """Build the tables and put in the methods and currencies that every installation starts with."""
 from peewee import (
-    BigIntegerField, Check, CompositeKey, ForeignKeyField, Model, SmallIntegerField, TextField, UUIDField,
+    BigIntegerField, Check, CompositeKey, Field, ForeignKeyField, Model, SmallIntegerField, TextField, UUIDField,
 )
-
-from payments_service.models import MomentField
 
 # The same on every installation, so that tills can be set up before the box is.
 METHODS = {
@@ -20,6 +18,12 @@ CURRENCIES = {
 }
 
 
+class MomentField(Field):
+    """A column for a moment and its zone."""
+
+    field_type = "TIMESTAMPTZ"
+
+
 def up(migrator, db):
     """Run the migration."""
     class Table(Model):
@@ -29,24 +33,35 @@ def up(migrator, db):
 
     class Method(Table):
         id = UUIDField(primary_key=True)
-        name = TextField(unique=True, constraints=[Check("length(trim(name)) BETWEEN 1 AND 64")])
+        name = TextField(
+            unique=True, constraints=[Check("name = trim(name) AND length(name) BETWEEN 1 AND 64")]
+        )
 
     class Currency(Table):
         id = UUIDField(primary_key=True)
-        acronym = TextField(unique=True, constraints=[Check("length(trim(acronym)) BETWEEN 1 AND 16")])
+        acronym = TextField(
+            unique=True, constraints=[Check("acronym = trim(acronym) AND length(acronym) BETWEEN 1 AND 16")]
+        )
         decimals = SmallIntegerField(constraints=[Check("decimals BETWEEN 0 AND 18")])
 
     class Payment(Table):
         id = UUIDField(primary_key=True)
         method = ForeignKeyField(Method)
         currency = ForeignKeyField(Currency)
-        transaction_id = TextField(unique=True, constraints=[Check("length(transaction_id) BETWEEN 1 AND 128")])
-        # The upper bound also keeps out text, which SQLite lets into any column and counts as more than any number.
-        minor_units = BigIntegerField(constraints=[Check("minor_units BETWEEN 0 AND 9223372036854775807")])
+        transaction_id = TextField(
+            unique=True, constraints=[Check("trim(transaction_id) <> '' AND length(transaction_id) <= 128")]
+        )
+        # SQLite lets text and fractions into any column: text counts as more than any number, and the cast cuts off.
+        minor_units = BigIntegerField(
+            constraints=[
+                Check("minor_units BETWEEN 0 AND 9223372036854775807"),
+                Check("minor_units = CAST(minor_units AS BIGINT)"),
+            ]
+        )
 
     class TicketPayment(Table):
         payment = ForeignKeyField(Payment, index=False)
-        ticket_id = TextField(index=True, constraints=[Check("length(ticket_id) BETWEEN 1 AND 64")])
+        ticket_id = TextField(index=True, constraints=[Check("trim(ticket_id) <> '' AND length(ticket_id) <= 64")])
         linked_at = MomentField()
 
         class Meta:

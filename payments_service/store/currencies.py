@@ -9,6 +9,7 @@ from ..errors import Conflict, Invalid, NotFound
 from ..models import Currency
 
 NO_CURRENCY = "There is no currency with this id."
+WRONG_LENGTH = "An acronym has 1 to 16 characters and no blanks around it."
 
 
 def list_all() -> list[dict[str, Any]]:
@@ -27,12 +28,12 @@ def get(currency_id: UUID | None) -> dict[str, Any]:
 def add(acronym: str, decimals: int) -> UUID:
     """Add a currency and return its id. Its decimals stay for good: stored amounts count in them.
 
-    Raises `Conflict` for an acronym in use, and `Invalid` for one of the wrong length or decimals out of range.
+    Raises `Conflict` for an acronym in use, and `Invalid` for one of the wrong length.
     """
     currency_id = uuid7()
     with write(
         unique=lambda: Conflict(f"There is a currency {acronym!r} already."),
-        check=lambda: Invalid(currency="An acronym has 1 to 16 characters, and a currency 0 to 18 decimals."),
+        check=lambda: Invalid(currency=WRONG_LENGTH),
     ):
         Currency.insert(id=currency_id, acronym=acronym, decimals=decimals).execute()
     return currency_id
@@ -42,7 +43,7 @@ def rename(acronym: str, new_acronym: str) -> None:
     """Give a currency another acronym; raises `NotFound`, and what `add` raises."""
     with write(
         unique=lambda: Conflict(f"There is a currency {new_acronym!r} already."),
-        check=lambda: Invalid(currency="An acronym has 1 to 16 characters."),
+        check=lambda: Invalid(currency=WRONG_LENGTH),
     ):
         if not Currency.update(acronym=new_acronym).where(Currency.acronym == acronym).execute():
             raise NotFound(f"There is no currency {acronym!r}.")

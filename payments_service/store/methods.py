@@ -9,7 +9,7 @@ from ..errors import Conflict, Invalid, NotFound
 from ..models import Method
 
 NO_METHOD = "There is no payment method with this id."
-WRONG_LENGTH = "A name has 1 to 64 characters."
+WRONG_LENGTH = "A name has 1 to 64 characters and no blanks around it."
 
 
 def list_all() -> list[dict[str, Any]]:

@@ -37,7 +37,8 @@ def select(*columns: Any) -> ModelSelect:
 
 def payment_of(row: dict[str, Any]) -> dict[str, Any]:
     """Return the payment in a row of `select`, its amount an exact Decimal."""
-    return row | {"amount": from_minor_units(row["minor_units"], row["decimals"])}
+    amount = from_minor_units(row.pop("minor_units"), row.pop("decimals"))
+    return row | {"amount": amount}
 
 
 def list_all() -> list[dict[str, Any]]:
