@@ -182,12 +182,19 @@ def test_a_database_locked_for_too_long_is_answered_503_and_works_again_afterwar
     assert client.post("/payments", json=payment()).status_code == 201
 
 
-def test_a_damaged_database_is_answered_503(client, add_payment, rows, database_url):
-    for _ in range(50):
-        add_payment()
+@pytest.mark.parametrize("damaged", ["first page", "last page"])
+def test_a_damaged_database_is_answered_503(client, rows, database_url, damaged):
+    rows.execute("BEGIN")
+    for number in range(2000):
+        insert(rows, "payment", **payment_row(id=f"{number:032x}", transaction_id=f"txn-{number}"))
+    rows.execute("COMMIT")
     rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     (page,) = rows.execute("SELECT rootpage FROM sqlite_master WHERE name = 'payment'").fetchone()
     with open(database_url.removeprefix("sqlite:///"), "r+b") as file:
+        if damaged == "last page":
+            # The last child of a table's first page, by SQLite's file format, section 1.6.
+            file.seek((page - 1) * 4096 + 8)
+            page = int.from_bytes(file.read(4), "big")
         file.seek((page - 1) * 4096)
         file.write(b"\xff" * 4096)
     response = client.get("/payments")

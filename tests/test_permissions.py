@@ -83,7 +83,7 @@ def test_the_token_is_judged_before_body_path_and_query(app, caller, method, pat
 
 
 def test_an_address_that_does_not_exist_is_kept_from_strangers(app, client):
-    for path in ("/nothing", "/payments/", "/payments/a/b", "/payments/methods/"):
+    for path in ("/nothing", "/payments/", "/payments/a/b", "/payments//methods", "/payments/methods/"):
         assert app.test_client().get(path).status_code == 401
         response = client.get(path)
         assert response.status_code == 404

@@ -160,10 +160,12 @@ def test_sigterm_lets_a_running_request_finish_and_exits_with_0(server, database
     other.close()
 
 
-def ignores(pid: int, sign: signal.Signals) -> bool:
-    """Tell whether a process ignores a signal by now."""
-    mask = Path(f"/proc/{pid}/status").read_text().partition("SigIgn:")[2].split()[0]
-    return bool(int(mask, 16) >> (sign - 1) & 1)
+def wait_until_stopping(server) -> None:
+    """Wait until a server has taken its SIGTERM, after which it ignores others."""
+    ignored = 0
+    while not ignored >> (signal.SIGTERM - 1) & 1:
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
 
 
 def test_a_second_sigterm_does_not_cut_the_first_short(server, database_url):
@@ -172,8 +174,7 @@ def test_a_second_sigterm_does_not_cut_the_first_short(server, database_url):
     with contextlib.closing(server.send("POST", "/payments", payment())) as waiting:
         assert server.request("GET", "/openapi.json")[0] == 200
         server.process.terminate()
-        while not ignores(server.process.pid, signal.SIGTERM):
-            assert server.process.poll() is None
+        wait_until_stopping(server)
         server.process.terminate()
         other.execute("ROLLBACK")
         other.close()
@@ -191,8 +192,11 @@ def test_sigterm_lets_a_long_answer_be_read_to_its_end(server, database_url):
     rows.commit()
     rows.close()
     with contextlib.closing(server.send("GET", "/payments")) as reading:
+        # So that most of the answer is still with the server when it is told to stop.
+        reading.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         response = reading.getresponse()
         server.process.terminate()
+        wait_until_stopping(server)
         assert len(json.loads(response.read())) == 40_000
     assert server.wait() == 0
 
@@ -248,14 +252,15 @@ def test_a_database_of_a_newer_release_stops_the_start_with_one_line(app, start_
     rows.close()
     server = start_server()
     assert server.wait() == 1
-    assert "was used by a newer release, with 9999_later" in server.log[-1]
+    assert server.log[-1].startswith(f"payments: the database {database_url} cannot be used: ")
+    assert "9999_later" in server.log[-1]
 
 
 def test_a_file_that_is_no_database_stops_the_start_with_one_line(start_server, tmp_path: Path):
     (tmp_path / "notes.txt").write_text("not a database " * 100)
     server = start_server(DATABASE_URL=f"sqlite:///{tmp_path}/notes.txt")
     assert server.wait() == 1
-    assert f"the database sqlite:///{tmp_path}/notes.txt cannot be used" in server.log[-1]
+    assert server.log[-1].startswith(f"payments: the database sqlite:///{tmp_path}/notes.txt cannot be used: ")
     assert (tmp_path / "notes.txt").read_text() == "not a database " * 100
 
 

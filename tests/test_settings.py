@@ -131,6 +131,15 @@ def test_the_first_start_without_a_secret_writes_one_that_only_its_owner_reads(p
     assert file.read_text().strip() not in "".join(server.log)
 
 
+def test_many_first_starts_at_once_share_one_secret(tmp_path, monkeypatch):
+    for number in range(20):
+        monkeypatch.setattr("payments_service.settings.GENERATED_SECRET_FILE", tmp_path / str(number) / "jwt-secret")
+        with ThreadPoolExecutor(8) as starters:
+            secrets = list(starters.map(lambda _: read_settings({})["JWT_SECRET"], range(8)))
+        assert len(set(secrets)) == 1
+        assert [path.name for path in (tmp_path / str(number)).iterdir()] == ["jwt-secret"]
+
+
 def test_two_first_starts_at_once_share_one_secret(project, start_server):
     with ThreadPoolExecutor(2) as starters:
         servers = list(starters.map(lambda _: start_server(project, JWT_SECRET=""), range(2)))
