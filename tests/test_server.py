@@ -193,7 +193,7 @@ def test_sigterm_lets_a_long_answer_be_read_to_its_end(server, database_url):
     rows.close()
     with contextlib.closing(server.send("GET", "/payments")) as reading:
         # So that most of the answer is still with the server when it is told to stop.
-        reading.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reading.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 262144)
         response = reading.getresponse()
         server.process.terminate()
         wait_until_stopping(server)
