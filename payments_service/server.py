@@ -60,7 +60,7 @@ class JsonErrorTask(ErrorTask):
         """Write the answer."""
         code = self.request.error.code
         refusal = error_body(code)
-        body = json.dumps(refusal).encode()
+        body = json.dumps(refusal).encode() + b"\n"
         self.status = f"{code} {refusal['status']}"
         self.response_headers.append(("Content-Type", "application/json"))
         self.set_close_on_finish()
