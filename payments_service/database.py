@@ -2,9 +2,9 @@
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import flask
@@ -51,35 +51,51 @@ current = CurrentDatabase()
 ErrorMaker = Callable[[], Exception]
 
 
-@contextmanager
-def write(
-    *, unique: ErrorMaker | None = None, foreign_key: ErrorMaker | None = None, check: ErrorMaker | None = None
-) -> Iterator[None]:
-    """Run the block as one write transaction: whole or not at all, and alone from its first read to its commit.
+class write:
+    """The context of one write transaction: whole or not at all, and alone from its first read to its commit.
 
-    Raises the error given for a kind of constraint where the block violates one; other violations pass unchanged.
+    Raises the error that is made for a kind of constraint where the block violates one; other violations pass
+    unchanged.
+
+    It leaves no reference cycle, for which it is a class and takes makers of errors. A refused write's error holds
+    the cursor it happened on, and a thread that collects as garbage the cursor of a connection that waits for a lock
+    stops every thread until that wait is over.
     """
-    database = current.obj
-    if not database.write_lock.acquire(timeout=WAIT_SECONDS):
-        raise peewee.OperationalError("other writes of this process took too long")
-    try:
-        with database.atomic():
-            yield
-    except peewee.IntegrityError as error:
-        kinds = {
+
+    def __init__(
+        self,
+        *,
+        unique: ErrorMaker | None = None,
+        foreign_key: ErrorMaker | None = None,
+        check: ErrorMaker | None = None,
+    ) -> None:
+        self.makers = {
             "SQLITE_CONSTRAINT_UNIQUE": unique,
             "SQLITE_CONSTRAINT_PRIMARYKEY": unique,
             "SQLITE_CONSTRAINT_FOREIGNKEY": foreign_key,
             "SQLITE_CONSTRAINT_CHECK": check,
         }
-        make_error = kinds.get(getattr(error.orig, "sqlite_errorname", ""))
-        if make_error is None:
+
+    def __enter__(self) -> None:
+        self.database = current.obj
+        if not self.database.write_lock.acquire(timeout=WAIT_SECONDS):
+            raise peewee.OperationalError("other writes of this process took too long")
+        try:
+            self.transaction = self.database.atomic()
+            self.transaction.__enter__()
+        except BaseException:
+            self.database.write_lock.release()
             raise
-        # Made here and kept in no variable: an error that a frame of its own traceback refers to is garbage, and
-        # keeps its cursor. Whoever collects the cursor of a connection that waits for a lock stops every thread.
-        raise make_error() from error
-    finally:
-        database.write_lock.release()
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self.transaction.__exit__(kind, error, trace)
+        finally:
+            self.database.write_lock.release()
+        if isinstance(error, peewee.IntegrityError):
+            make_error = self.makers.get(getattr(error.orig, "sqlite_errorname", ""))
+            if make_error is not None:
+                raise make_error() from error
 
 
 def migrate() -> list[str]:
