@@ -1,11 +1,14 @@
 """The way in: `python wsgi.py` serves, `flask --app wsgi` runs a command."""
 import logging
+import os
 import sys
 
 import peewee
 
 from payments_service import SettingError, create_app, database, server
 
+# The database is for the service's own user alone, like the secret.
+os.umask(0o077)
 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 try:

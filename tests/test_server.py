@@ -209,6 +209,12 @@ def test_after_a_stop_the_database_is_one_file(server, database_url):
     assert [path.name for path in file.parent.glob("*.db*")] == [file.name]
 
 
+def test_only_its_owner_reads_the_database(server, database_url):
+    file = Path(database_url.removeprefix("sqlite:///"))
+    modes = {path.name: path.stat().st_mode & 0o777 for path in file.parent.glob("*.db*")}
+    assert modes == {file.name: 0o600, f"{file.name}-shm": 0o600, f"{file.name}-wal": 0o600}
+
+
 def test_as_many_threads_serve_as_the_settings_say(start_server):
     server = start_server(THREADS="3")
     assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) == 1 + 3
