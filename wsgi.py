@@ -26,11 +26,7 @@ def main() -> None:
     except (peewee.DatabaseError, OSError, database.DatabaseTooNew) as error:
         sys.exit(f"payments: the database {url} cannot be used: {error}")
     logging.info("The database is %s", url)
-    try:
-        server.serve(app)
-    except (OSError, ValueError) as error:
-        address = f"PAYMENTS_HOST {app.config['HOST']!r} and PAYMENTS_PORT {app.config['PORT']}"
-        sys.exit(f"payments: cannot listen on {address}: {error}")
+    server.serve(app)
 
 
 if __name__ == "__main__":

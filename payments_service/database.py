@@ -15,7 +15,8 @@ from playhouse.pool import PooledSqliteDatabase
 EXTENSION = "payments_database"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-# How long a request waits for another's write, or for a connection, before it is answered 503.
+# How long each wait may take before a request is answered 503: for a connection, for this process's other writers, and
+# for the locks of other processes.
 WAIT_SECONDS = 5
 
 
@@ -106,16 +107,16 @@ def migrate() -> list[str]:
     database = current.obj
     path = Path(database.database)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
+    descriptor = os.open(path.parent, os.O_RDONLY)
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         runner = Runner(database, str(MIGRATIONS))
         unknown = [migration.name for migration in runner.status() if migration.path is None]
         if unknown:
             raise DatabaseTooNew(f"{path} was used by a newer release, with {', '.join(unknown)}")
         return runner.up()
     finally:
-        os.close(directory)
+        os.close(descriptor)
 
 
 def close(app: flask.Flask) -> None:

@@ -1,8 +1,9 @@
 """waitress as this service runs it: its limits, its stop, and its refusals in the one JSON shape."""
 import json
+import logging
 import signal
 import sys
-from logging import ERROR, getLogger
+import threading
 from time import monotonic
 from typing import Any
 
@@ -12,27 +13,30 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.task import ErrorTask
+from waitress.trigger import trigger
 from waitress.utilities import RequestEntityTooLarge
 
 from . import database
 from .errors import BODY_LIMIT, HEADER_LIMIT, error_body
 
-# A body up to this size is read to its end before it is refused.
+# A body up to this size is read to its end before it is refused, unless the sender asks first.
 DISCARD_LIMIT = 16 * 1024 * 1024
-# How long a stop waits for answers on their way, as long as waitress waits for running requests.
 STOP_SECONDS = 5
+STOP_STEP_MILLISECONDS = 100
+
+logger = logging.getLogger(__name__)
 
 
 class DiscardingParser(HTTPRequestParser):
-    """Reads a body over the limit without keeping it, and leaves the refusal to the application.
+    """Leaves the refusal of a body over the limit to the application, and the body out.
 
-    The application knows what to refuse first. And if waitress closed at once, the sender might never see why.
+    The application knows what to refuse first. The body is read all the same: if waitress closed at once, a sender in
+    the middle of it might never see the refusal.
     """
 
     to_discard = 0
     expect_continue: bool
     error: Any
-    body_rcv: Any
 
     def received(self, data: bytes) -> int:
         """Take in some bytes of the request and return how many."""
@@ -43,13 +47,13 @@ class DiscardingParser(HTTPRequestParser):
             return taken
         taken = super().received(data)
         if isinstance(self.error, RequestEntityTooLarge) and not self.chunked:
-            if self.expect_continue:
-                # The sender waits before the body, and gets the refusal in place of "100 Continue".
+            self.error = self.body_rcv = None
+            if self.expect_continue or self.content_length > DISCARD_LIMIT:
                 self.expect_continue = False
-            elif self.content_length <= DISCARD_LIMIT:
+                self.headers["CONNECTION"] = "close"
+            else:
                 self.to_discard = self.content_length
                 self.completed = False
-                self.error = self.body_rcv = None
         return taken
 
 
@@ -60,7 +64,7 @@ class JsonErrorTask(ErrorTask):
         """Write the answer."""
         code = self.request.error.code
         refusal = error_body(code)
-        body = json.dumps(refusal).encode() + b"\n"
+        body = json.dumps(refusal, separators=(",", ":")).encode() + b"\n"
         self.status = f"{code} {refusal['status']}"
         self.response_headers.append(("Content-Type", "application/json"))
         self.set_close_on_finish()
@@ -69,45 +73,53 @@ class JsonErrorTask(ErrorTask):
 
 
 def serve(app: flask.Flask) -> None:
-    """Serve `app` until SIGTERM or Ctrl-C, and finish what runs then.
-
-    Raises OSError or ValueError for an address that cannot be listened on.
-    """
-    signal.signal(signal.SIGTERM, _stop)
+    """Serve `app` until SIGTERM or Ctrl-C, and finish what runs then. Exits with one line if it cannot listen."""
     HTTPChannel.parser_class = DiscardingParser
     HTTPChannel.error_task_class = JsonErrorTask
     # It warns of every request that waits for a thread, which under load floods the log.
-    getLogger("waitress.queue").setLevel(ERROR)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     sockets: dict[int, Any] = {}
-    server = waitress.create_server(
-        app,
-        map=sockets,
-        host=app.config["HOST"],
-        port=app.config["PORT"],
-        threads=app.config["THREADS"],
-        # waitress refuses what reaches its limits, we what exceeds ours.
-        max_request_body_size=BODY_LIMIT + 1,
-        max_request_header_size=HEADER_LIMIT + 1,
-        ident=None,
-    )
+    stopping = threading.Event()
+    waker = trigger(sockets)
+
+    def stop(*_: Any) -> None:
+        # waitress' own way, an exception in whatever it does at the moment, can send a part of an answer twice.
+        stopping.set()
+        waker.pull_trigger()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        server = waitress.create_server(
+            app,
+            map=sockets,
+            host=app.config["HOST"],
+            port=app.config["PORT"],
+            threads=app.config["THREADS"],
+            # waitress refuses what reaches its limits, we what exceeds ours.
+            max_request_body_size=BODY_LIMIT + 1,
+            max_request_header_size=HEADER_LIMIT + 1,
+            ident=None,
+        )
+    except (OSError, ValueError) as error:
+        address = f"PAYMENTS_HOST {app.config['HOST']!r} and PAYMENTS_PORT {app.config['PORT']}"
+        sys.exit(f"payments: cannot listen on {address}: {error}")
     server.print_listen("Serving on http://{}:{}")
-    server.run()
-    _send_what_is_left(sockets)
+    while not stopping.is_set():
+        wasyncore.loop(timeout=1, map=sockets, count=1)
+    logger.info("Stopping")
+    _finish(server.task_dispatcher, sockets)
     database.close(app)
 
 
-def _stop(*_: Any) -> None:
-    """Leave waitress' loop, upon which it finishes what runs. Another SIGTERM must not cut that short."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(0)
-
-
-def _send_what_is_left(sockets: dict[int, Any]) -> None:
-    """Send the rest of answers that are ready; waitress stops sending once its threads have ended."""
+def _finish(dispatcher: Any, sockets: dict[int, Any]) -> None:
+    """Let running requests end and send their answers, for five seconds at most, and start no others."""
+    dispatcher.set_thread_count(0)
     deadline = monotonic() + STOP_SECONDS
     while monotonic() < deadline:
         unsent = {number: channel for number, channel in sockets.items() if getattr(channel, "total_outbufs_len", 0)}
-        if not unsent:
+        if not unsent and not dispatcher.threads:
             break
-        # The seconds of one round; it ends as soon as a socket takes more.
-        wasyncore.loop(timeout=1, map=unsent, count=1)
+        # A thread with an answer too long to send by itself pulls a trigger.
+        triggers = {number: socket for number, socket in sockets.items() if isinstance(socket, trigger)}
+        wasyncore.loop(timeout=STOP_STEP_MILLISECONDS / 1000, map=unsent | triggers, count=1)

@@ -33,7 +33,7 @@ def add(acronym: str, decimals: int) -> UUID:
     currency_id = uuid7()
     with write(
         unique=lambda: Conflict(f"There is a currency {acronym!r} already."),
-        check=lambda: Invalid(currency=WRONG_LENGTH),
+        check=lambda: Invalid(acronym=WRONG_LENGTH),
     ):
         Currency.insert(id=currency_id, acronym=acronym, decimals=decimals).execute()
     return currency_id
@@ -43,7 +43,7 @@ def rename(acronym: str, new_acronym: str) -> None:
     """Give a currency another acronym; raises `NotFound`, and what `add` raises."""
     with write(
         unique=lambda: Conflict(f"There is a currency {new_acronym!r} already."),
-        check=lambda: Invalid(currency=WRONG_LENGTH),
+        check=lambda: Invalid(acronym=WRONG_LENGTH),
     ):
         if not Currency.update(acronym=new_acronym).where(Currency.acronym == acronym).execute():
             raise NotFound(f"There is no currency {acronym!r}.")
