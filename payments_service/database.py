@@ -58,10 +58,11 @@ class write:
     Raises the error that is made for a kind of constraint where the block violates one; other violations pass
     unchanged.
 
-    It leaves no reference cycle, for which it is a class and takes makers of errors. A refused write's error holds
-    the cursor it happened on, and a thread that collects as garbage the cursor of a connection that waits for a lock
-    stops every thread until that wait is over.
     """
+
+    # A class, and errors made only when they are raised, because neither leaves a reference cycle. The error of a
+    # refused write holds its cursor; in a cycle, the cursor waits for the garbage collector. A thread that collects the
+    # cursor of a connection which waits for a lock stops every thread until that wait is over.
 
     def __init__(
         self,

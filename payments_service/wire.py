@@ -54,8 +54,9 @@ def _number(text: str) -> Decimal:
     try:
         number = Decimal(text)
     except InvalidOperation:
-        number = Decimal("NaN")
-    if len(text) > NUMBER_DIGITS or not number.is_finite() or abs(number.adjusted()) > NUMBER_DIGITS:
+        # Its exponent is beyond what a Decimal can have.
+        number = None
+    if number is None or len(text) > NUMBER_DIGITS or abs(number.adjusted()) > NUMBER_DIGITS:
         raise ValueError("a number is of absurd size")
     return number
 

@@ -171,7 +171,7 @@ class Server:
         self.port = 0
         for line in self.process.stderr:
             self.log.append(line)
-            if serving := re.search(r"Serving on http://.*:(\d+)", line):
+            if serving := re.search(r"Serving on http://[\d.]+:(\d+)", line):
                 self.port = int(serving[1])
                 break
         # Without a reader the process would stop once the pipe is full.

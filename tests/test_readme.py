@@ -9,6 +9,7 @@ import pytest
 from payments_service.settings import SETTINGS
 
 from .conftest import PROJECT, SECRET, environment
+from .test_house import ORDER
 
 README = (PROJECT / "README.md").read_text()
 
@@ -65,7 +66,5 @@ def test_the_commands_to_operate_it_work_as_they_are_written(database_url):
 
 
 def test_every_room_of_the_house_is_listed_in_its_order():
-    from .test_house import ORDER
-
     rows = section("Where things live").partition("|---|---|")[2].rpartition("|")[0]
     assert re.findall(r"`(\w+)(?:\.py|/)`", rows) == ORDER[:-1]
