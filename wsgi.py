@@ -3,9 +3,7 @@ import logging
 import os
 import sys
 
-import peewee
-
-from payments_service import SettingError, create_app, database, server
+from payments_service import SettingError, UnusableDatabase, create_app, database, server
 
 # The database is for the service's own user alone, like the secret.
 os.umask(0o077)
@@ -19,13 +17,12 @@ except SettingError as error:
 
 def main() -> None:
     """Bring the database up to date and serve."""
-    url = app.config["DATABASE_URL"]
-    try:
-        with app.app_context():
+    with app.app_context():
+        try:
             database.migrate()
-    except (peewee.DatabaseError, OSError, database.DatabaseTooNew) as error:
-        sys.exit(f"payments: the database {url} cannot be used: {error}")
-    logging.info("The database is %s", url)
+        except UnusableDatabase as error:
+            sys.exit(f"payments: {error}")
+        logging.info("The database is %s", database.current.location)
     server.serve(app)
 
 

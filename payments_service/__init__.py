@@ -11,9 +11,10 @@ from flask import Flask
 
 from . import access, cli, database, errors, wire
 from .blueprints import currencies, methods, openapi, payments, ticket_payments
+from .engines import UnusableDatabase
 from .settings import SettingError, read_settings
 
-__all__ = ["SettingError", "create_app"]
+__all__ = ["SettingError", "UnusableDatabase", "create_app"]
 __version__ = "1.0.0"
 
 

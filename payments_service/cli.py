@@ -10,6 +10,7 @@ import peewee
 from flask.cli import AppGroup, with_appcontext
 
 from . import access, database, store
+from .engines import UnusableDatabase
 from .errors import PaymentsError
 from .money import MOST_DECIMALS
 
@@ -21,20 +22,12 @@ def one_line_refusals() -> Iterator[None]:
     """Turn the errors that a technician can mend into one line without a stack trace."""
     try:
         yield
-    except (PaymentsError, database.DatabaseTooNew) as error:
+    except (PaymentsError, UnusableDatabase) as error:
         raise click.ClickException(str(error)) from error
-    except peewee.DatabaseError as error:
-        raise click.ClickException(f"The database cannot be used: {error}") from error
+    except peewee.PeeweeException as error:
+        raise click.ClickException(f"The database failed: {error}") from error
     except UnicodeEncodeError as error:
         raise click.ClickException("What is given has to be UTF-8 text.") from error
-
-
-def bring_up_to_date() -> list[str]:
-    """Migrate, with a folder or file that cannot be used told in one line."""
-    try:
-        return database.migrate()
-    except OSError as error:
-        raise click.ClickException(f"The database cannot be used: {error}") from error
 
 
 class Group(AppGroup):
@@ -58,7 +51,7 @@ def token() -> None:
 def migrate() -> None:
     """Bring the database up to date."""
     with one_line_refusals():
-        for name in bring_up_to_date():
+        for name in database.migrate():
             click.echo(f"Took {name}.")
     click.echo("The database is up to date.")
 
@@ -67,7 +60,7 @@ def migrate() -> None:
 @with_appcontext
 def methods() -> None:
     """List, add and rename payment methods."""
-    bring_up_to_date()
+    database.migrate()
 
 
 @methods.command("list")
@@ -96,7 +89,7 @@ def rename_method(name: str, new_name: str) -> None:
 @with_appcontext
 def currencies() -> None:
     """List, add and rename currencies."""
-    bring_up_to_date()
+    database.migrate()
 
 
 @currencies.command("list")

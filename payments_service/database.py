@@ -1,38 +1,23 @@
-"""The database: its connections, its write transactions, and bringing it up to date."""
-import fcntl
-import os
-import threading
+"""The current database: its connections, its write transactions, and bringing it up to date."""
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import flask
 import peewee
 from playhouse.migrations import Runner
-from playhouse.pool import PooledSqliteDatabase
+
+from .engines import CONSTRAINTS, UNDONE_FOR_OTHERS, Postgresql, Sqlite, UnusableDatabase, code_of
 
 EXTENSION = "payments_database"
 MIGRATIONS = Path(__file__).parent / "migrations"
+# How often a write is tried that the database undoes so that others can go on.
+ATTEMPTS = 5
 
-# How long each wait may take before a request is answered 503: for a connection, for this process's other writers, and
-# for the locks of other processes.
-WAIT_SECONDS = 5
-
-
-class DatabaseTooNew(Exception):
-    """The database has migrations that this release does not know."""
-
-
-class Database(PooledSqliteDatabase):
-    """A SQLite file, its kept connections, and the lock by which this process's writers take turns.
-
-    SQLite alone lets a writer wait by trying again and again, and one that is unlucky waits for seconds.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.write_lock = threading.Lock()
+P = ParamSpec("P")
+R = TypeVar("R")
+ErrorMaker = Callable[[], Exception]
 
 
 class CurrentDatabase(peewee.DatabaseProxy):
@@ -49,102 +34,93 @@ class CurrentDatabase(peewee.DatabaseProxy):
 
 current = CurrentDatabase()
 
-ErrorMaker = Callable[[], Exception]
 
+# Errors are made only when they are raised, and by functions rather than by a generator's context, because neither
+# leaves a reference cycle. The error of a refused write holds its cursor; in a cycle, the cursor waits for the garbage
+# collector. A thread that collects the cursor of a SQLite connection which waits for a lock stops every thread until
+# that wait is over.
+def write(
+    *, unique: ErrorMaker | None = None, foreign_key: ErrorMaker | None = None, check: ErrorMaker | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a function one write transaction: whole or not at all, and on the disk once it returns.
 
-class write:
-    """The context of one write transaction: whole or not at all, and alone from its first read to its commit.
-
-    Raises the error that is made for a kind of constraint where the block violates one; other violations pass
-    unchanged.
-
+    What it reads with `for_update` stays as it is until then. It runs again if the database undoes it for others to go
+    on. Raises the error that is made for a kind of constraint where it violates one; other errors pass unchanged.
     """
+    makers = {"unique": unique, "foreign_key": foreign_key, "check": check}
 
-    # A class, and errors made only when they are raised, because neither leaves a reference cycle. The error of a
-    # refused write holds its cursor; in a cycle, the cursor waits for the garbage collector. A thread that collects the
-    # cursor of a connection which waits for a lock stops every thread until that wait is over.
-
-    def __init__(
-        self,
-        *,
-        unique: ErrorMaker | None = None,
-        foreign_key: ErrorMaker | None = None,
-        check: ErrorMaker | None = None,
-    ) -> None:
-        self.makers = {
-            "SQLITE_CONSTRAINT_UNIQUE": unique,
-            "SQLITE_CONSTRAINT_PRIMARYKEY": unique,
-            "SQLITE_CONSTRAINT_FOREIGNKEY": foreign_key,
-            "SQLITE_CONSTRAINT_CHECK": check,
-        }
-
-    def __enter__(self) -> None:
-        self.database = current.obj
-        if not self.database.write_lock.acquire(timeout=WAIT_SECONDS):
-            raise peewee.OperationalError("other writes of this process took too long")
-        try:
-            self.transaction = self.database.atomic()
-            self.transaction.__enter__()
-        except BaseException:
-            self.database.write_lock.release()
-            raise
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            self.transaction.__exit__(kind, error, trace)
-        finally:
-            self.database.write_lock.release()
-        if isinstance(error, peewee.IntegrityError):
-            make_error = self.makers.get(getattr(error.orig, "sqlite_errorname", ""))
-            if make_error is not None:
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def transaction(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                with current.turn, current.atomic():
+                    return function(*args, **kwargs)
+            except peewee.IntegrityError as error:
+                make_error = makers.get(CONSTRAINTS.get(code_of(error), ""))
+                if make_error is None:
+                    raise
                 raise make_error() from error
+
+        return _tried_again(transaction)
+
+    return decorate
+
+
+def _tried_again(transaction: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(transaction)
+    def attempts(*args: P.args, **kwargs: P.kwargs) -> R:
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return transaction(*args, **kwargs)
+            except peewee.DatabaseError as error:
+                if code_of(error) not in UNDONE_FOR_OTHERS:
+                    raise
+        return transaction(*args, **kwargs)
+
+    return attempts
+
+
+def for_update(query: peewee.ModelSelect) -> peewee.ModelSelect:
+    """Return a query of a write so that nobody changes or deletes its rows before the write ends."""
+    # SQLite lets nobody else write at all.
+    return query.for_update() if current.for_update else query
 
 
 def migrate() -> list[str]:
     """Bring the current application's database up to date and return the migrations it took, none if it was.
 
-    Several processes may do so at once. Raises `DatabaseTooNew`, and an OSError or a peewee error if it cannot be used.
+    Several processes may do so at once. Raises `UnusableDatabase`.
     """
-    database = current.obj
-    path = Path(database.database)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path.parent, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        runner = Runner(database, str(MIGRATIONS))
-        unknown = [migration.name for migration in runner.status() if migration.path is None]
-        if unknown:
-            raise DatabaseTooNew(f"{path} was used by a newer release, with {', '.join(unknown)}")
-        return runner.up()
-    finally:
-        os.close(descriptor)
+        with current.migrating():
+            runner = Runner(current.obj, str(MIGRATIONS))
+            unknown = [migration.name for migration in runner.status() if migration.path is None]
+            if unknown:
+                raise UnusableDatabase(f"a newer release has used it, with {', '.join(unknown)}")
+            return runner.up()
+    except (peewee.PeeweeException, OSError, UnusableDatabase) as error:
+        reason = " ".join(str(error).split())
+        raise UnusableDatabase(f"the database {current.location} cannot be used: {reason}") from error
 
 
 def close(app: flask.Flask) -> None:
-    """Close every connection of `app` that no request uses. The last to go writes the -wal file into the database."""
+    """Close every connection of `app` that no request uses. SQLite's last writes its -wal file into the database."""
     app.extensions[EXTENSION].close_idle()
 
 
 def init_app(app: flask.Flask) -> None:
     """Give `app` its database. Connections are kept and go back to the pool when a request ends."""
-    app.extensions[EXTENSION] = Database(
-        app.config["DATABASE_URL"].removeprefix("sqlite:///"),
-        pragmas={
-            "journal_mode": "wal",
-            # A commit returns once the payment is on the disk, so that no power cut takes back what was acknowledged.
-            "synchronous": "full",
-            "foreign_keys": "on",
-            "busy_timeout": WAIT_SECONDS * 1000,
-        },
-        # SQLite's default takes the write lock only at the first write; two that have read before it cannot both go on.
-        lock_type="IMMEDIATE",
-        timeout=WAIT_SECONDS,
-        max_connections=app.config["THREADS"],
-        check_same_thread=False,
-    )
+    url = app.config["DATABASE_URL"]
+    engine = Sqlite if url.startswith("sqlite:") else Postgresql
+    app.extensions[EXTENSION] = engine(url, connections=app.config["THREADS"])
 
     @app.teardown_appcontext
     def give_back(_error: BaseException | None) -> None:
         database = app.extensions[EXTENSION]
-        if not database.is_closed():
+        if database.is_closed():
+            return
+        if flask.g.get("database_failed"):
+            # What went wrong may lie in the connection, such as a file that was read-only when it was opened.
+            database.manual_close()
+        else:
             database.close()

@@ -150,6 +150,7 @@ def handle_database_fault(error: Exception) -> Answer:
     """Answer a fault of the box, such as a full disk or a long lock, with 503. What only we can cause stays a 500."""
     if isinstance(error, (peewee.IntegrityError, peewee.DataError, peewee.ProgrammingError)):
         raise error
+    flask.g.database_failed = True
     logger.error("The database failed at %s %s", flask.request.method, flask.request.path, exc_info=error)
     code = HTTPStatus.SERVICE_UNAVAILABLE
     message = "The database is not available now: try again."

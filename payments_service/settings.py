@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import flask
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 PREFIX = "PAYMENTS_"
 PROJECT = Path(__file__).resolve().parent.parent
@@ -41,10 +43,20 @@ def _whole_number(smallest: int, largest: int) -> Callable[[Any], int]:
 
 
 def _database_url(raw: Any) -> str:
-    scheme, slashes, path = str(raw).partition("///")
-    if (scheme, slashes) != ("sqlite:", "///") or path in ("", ":memory:"):
-        raise ValueError("must name a file, as sqlite:///instance/payments.db or sqlite:////var/lib/payments.db")
-    return f"sqlite:///{PROJECT / path}"
+    url = str(raw).strip()
+    path = url.removeprefix("sqlite:///")
+    if path not in (url, "", ":memory:"):
+        return f"sqlite:///{PROJECT / path}"
+    try:
+        if url.startswith("postgresql://") and conninfo_to_dict(url).get("dbname"):
+            return url
+    except psycopg.ProgrammingError:
+        # Its text may hold the password.
+        pass
+    raise ValueError(
+        "must name a file, as sqlite:///instance/payments.db or sqlite:////var/lib/payments.db, or a database, as "
+        "postgresql://user:password@host:port/name with special characters percent-encoded"
+    )
 
 
 def _role_permissions(raw: Any) -> dict[str, list[str]]:

@@ -1,26 +1,33 @@
 """Fixtures: an application on a database of its own, callers with tokens, and a real server in a process."""
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import jwt
 import msgspec
+import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from payments_service import create_app, database
+from payments_service import create_app, database, engines
+
+from .postgresql import PostgresqlServer
 
 PROJECT = Path(__file__).parent.parent
 SECRET = "a secret of the tests, long enough for HS512 too: over 64 bytes, that is"
@@ -34,6 +41,7 @@ BITCOIN_LIGHTNING = "01950000-0000-7000-8000-000000000004"
 EUR = "01950000-0000-7000-8000-000000000101"
 BTC = "01950000-0000-7000-8000-000000000104"
 NOBODY = "01950000-0000-7000-8000-00000000dead"
+ID, OTHER_ID, UNKNOWN = ("00000000-0000-7000-8000-" + digit * 12 for digit in "120")
 
 
 def make_token(secret: str = SECRET, algorithm: str | None = "HS256", **claims: Any) -> str:
@@ -69,10 +77,107 @@ class DocumentedClient(FlaskClient):
         return response
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Name the database engine; every test that needs a database runs on each."""
+    return request.param
+
+
+on_sqlite = pytest.mark.parametrize("engine", ["sqlite"])
+on_postgresql = pytest.mark.parametrize("engine", ["postgresql"])
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """Name a database on a PostgreSQL server where the tests may create others."""
+    if url := os.environ.get("PAYMENTS_TEST_DATABASE_URL"):
+        yield url
+        return
+    # Only for speed: these databases need not outlive a power cut.
+    server = PostgresqlServer(fsync="off")
+    yield server.url()
+    server.remove()
+
+
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
+def new_database(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
+    """Make empty databases and return their URLs."""
+    if engine == "sqlite":
+        numbers = itertools.count(1)
+        yield lambda: f"sqlite:///{tmp_path}/payments-{next(numbers)}.db"
+        return
+    url = urlsplit(request.getfixturevalue("postgresql_url"))
+    names = []
+    with psycopg.connect(url.geturl(), autocommit=True) as connection:
+
+        def create() -> str:
+            names.append(f"payments_{uuid4().hex}")
+            connection.execute(f"CREATE DATABASE {names[-1]} TEMPLATE template0 ENCODING 'UTF8'")
+            return url._replace(path=f"/{names[-1]}").geturl()
+
+        yield create
+        for name in names:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(new_database: Callable[[], str]) -> str:
     """Name an empty database."""
-    return f"sqlite:///{tmp_path}/payments.db"
+    return new_database()
+
+
+class Rows:
+    """A database beside the service, by its driver alone."""
+
+    Refused = (sqlite3.IntegrityError, psycopg.IntegrityError)
+
+    def __init__(self, url: str) -> None:
+        self.of_sqlite = url.startswith("sqlite:")
+        if self.of_sqlite:
+            self.connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+            self.connection.execute("PRAGMA foreign_keys = on")
+        else:
+            self.connection = psycopg.connect(url, autocommit=True)
+
+    def execute(self, sql: str, *values: Any) -> Any:
+        """Run a statement, with `?` for each value."""
+        return self.connection.execute(sql if self.of_sqlite else sql.replace("?", "%s"), values)
+
+    def all(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return what a query finds."""
+        return self.execute(sql).fetchall()
+
+    def insert(self, table: str, *inserted: dict[str, Any]) -> None:
+        """Insert rows of the same columns, all or none."""
+        marks = ", ".join(["?" if self.of_sqlite else "%s"] * len(inserted[0]))
+        sql = f"INSERT INTO {table} ({', '.join(inserted[0])}) VALUES ({marks})"
+        self.execute("BEGIN")
+        try:
+            self.connection.cursor().executemany(sql, [tuple(row.values()) for row in inserted])
+            self.execute("COMMIT")
+        except self.Refused:
+            self.execute("ROLLBACK")
+            raise
+
+    def lock(self) -> None:
+        """Keep others from writing payments until `unlock`."""
+        if self.of_sqlite:
+            self.execute("BEGIN IMMEDIATE")
+        else:
+            self.execute("BEGIN")
+            self.execute("LOCK TABLE payment IN EXCLUSIVE MODE")
+
+    def unlock(self) -> None:
+        """Let others write again."""
+        self.execute("ROLLBACK")
+
+
+@pytest.fixture
+def rows(database_url: str) -> Iterator[Rows]:
+    """Open the database beside the service."""
+    opened = Rows(database_url)
+    yield opened
+    opened.connection.close()
 
 
 def migrate(app: Flask) -> list[str]:
@@ -159,9 +264,9 @@ def link(client: FlaskClient) -> Callable[[str, str], None]:
 class Server:
     """`python wsgi.py` in a process of its own, on a free port, with its log in `log`."""
 
-    def __init__(self, project: Path, settings: dict[str, str]) -> None:
+    def __init__(self, project: Path, settings: dict[str, str], command: Sequence[str | Path] = ()) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, project / "wsgi.py"],
+            [*command, sys.executable, project / "wsgi.py"],
             cwd="/",
             env=environment(**{"PORT": "0"} | settings),
             stderr=subprocess.PIPE,
@@ -212,11 +317,11 @@ def environment(**settings: str) -> dict[str, str]:
 
 @pytest.fixture
 def start_server(database_url: str) -> Iterator[Callable[..., Server]]:
-    """Start servers on one database, with any further settings, from the project or from another folder with it."""
+    """Start servers on one database: from the project or a copy of it, by a command, with any further settings."""
     servers = []
 
-    def start(project: Path = PROJECT, **settings: str) -> Server:
-        servers.append(Server(project, {"DATABASE_URL": database_url, "JWT_SECRET": SECRET} | settings))
+    def start(project: Path = PROJECT, command: Sequence[str | Path] = (), **settings: str) -> Server:
+        servers.append(Server(project, {"DATABASE_URL": database_url, "JWT_SECRET": SECRET} | settings, command))
         return servers[-1]
 
     yield start
@@ -230,3 +335,36 @@ def start_server(database_url: str) -> Iterator[Callable[..., Server]]:
 def server(start_server: Callable[..., Server]) -> Server:
     """Start a server."""
     return start_server()
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let applications made after this wait for a second where they wait for longer."""
+    monkeypatch.setattr(engines, "WAIT_SECONDS", 1)
+
+
+@pytest.fixture
+def insert_payments(app: Flask, rows: Rows) -> Callable[..., None]:
+    """Insert payments beside the service, each with the given columns changed."""
+
+    def insert(*changes: dict[str, Any]) -> None:
+        row = {"id": ID, "method_id": CASH, "currency_id": EUR, "transaction_id": "txn-1", "minor_units": 4550}
+        rows.insert("payment", *({name: stored(value) for name, value in (row | changed).items()} for changed in changes))
+
+    return insert
+
+
+@pytest.fixture
+def insert_link(app: Flask, rows: Rows) -> Callable[..., None]:
+    """Insert a link beside the service."""
+
+    def insert(payment_id: str = ID, ticket_id: str = "t-1") -> None:
+        moment = "2026-01-01 00:00:00.000000+00:00"
+        rows.insert("ticket_payment", {"payment_id": stored(payment_id), "ticket_id": ticket_id, "linked_at": moment})
+
+    return insert
+
+
+def stored(value: Any) -> Any:
+    """Return an id as SQLite holds it, which PostgreSQL takes as well; anything else as it is."""
+    return value.replace("-", "") if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", str(value)) else value

@@ -64,17 +64,17 @@ def test_a_renamed_currency_keeps_its_id(run, client):
 @pytest.mark.parametrize(
     ("command", "refusal"),
     [
-        (["methods", "add", "Cash"], "There is a payment method 'Cash' already."),
+        (["methods", "add", "Cash"], "There is a payment method of this name already."),
         (["methods", "add", " "], "A name has 1 to 64 characters and no blanks around it."),
         (["methods", "add", " Voucher"], "A name has 1 to 64 characters and no blanks around it."),
         (["methods", "add", "x" * 65], "A name has 1 to 64 characters and no blanks around it."),
         (["methods", "add", "\udcff"], "What is given has to be UTF-8 text."),
         (["methods", "rename", "Nothing", "Something"], "There is no payment method 'Nothing'."),
-        (["methods", "rename", "Cash", "Credit Card"], "There is a payment method 'Credit Card' already."),
-        (["currencies", "add", "EUR", "--decimals", "2"], "There is a currency 'EUR' already."),
+        (["methods", "rename", "Cash", "Credit Card"], "There is a payment method of this name already."),
+        (["currencies", "add", "EUR", "--decimals", "2"], "There is a currency of this acronym already."),
         (["currencies", "add", "X" * 17, "--decimals", "2"], "An acronym has 1 to 16 characters and no blanks around"),
         (["currencies", "rename", "XXX", "YYY"], "There is no currency 'XXX'."),
-        (["currencies", "rename", "USD", "EUR"], "There is a currency 'EUR' already."),
+        (["currencies", "rename", "USD", "EUR"], "There is a currency of this acronym already."),
     ],
 )
 def test_a_refusal_is_one_line_and_changes_nothing(run, command, refusal):
@@ -92,12 +92,13 @@ def test_a_currency_has_0_to_18_decimals(run, decimals):
     assert "JPY" not in run("currencies", "list").output
 
 
-def test_a_database_that_is_none_is_named_in_one_line(run, database_url):
-    with open(database_url.removeprefix("sqlite:///"), "w") as file:
-        file.write("not a database " * 100)
-    result = run("methods", "list")
+@pytest.mark.parametrize("url", ["sqlite:////dev/null/payments.db", "postgresql://till:secret@127.0.0.1:1/payments"])
+def test_a_database_that_cannot_be_used_is_named_in_one_line(make_new_app, url):
+    result = make_new_app(DATABASE_URL=url).test_cli_runner().invoke(args=["methods", "list"])
     assert result.exit_code == 1
-    assert result.output.startswith("Error: The database cannot be used: ")
+    assert result.output.startswith(f"Error: the database {url.replace('till:secret@', '')} cannot be used: ")
+    assert len(result.output.splitlines()) == 1
+    assert "secret" not in result.output
 
 
 def test_the_commands_are_those_of_the_flask_command(database_url):

@@ -15,6 +15,7 @@ ORDER = [
     "money",
     "examples",
     "schemas",
+    "engines",
     "database",
     "models",
     "migrations",

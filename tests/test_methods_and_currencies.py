@@ -1,6 +1,5 @@
 """GET /payments/methods and /payments/currencies, and one of each"""
 import re
-import sqlite3
 
 import pytest
 
@@ -43,10 +42,8 @@ def test_an_id_that_names_nothing_is_not_found(client, path, unknown):
 
 
 @pytest.mark.parametrize("noun", ["method", "currency"])
-def test_an_empty_list_is_answered_204_without_a_body(client, database_url, noun):
-    with sqlite3.connect(database_url.removeprefix("sqlite:///")) as connection:
-        connection.execute(f"DELETE FROM {noun}")
-    connection.close()
+def test_an_empty_list_is_answered_204_without_a_body(client, rows, noun):
+    rows.execute(f"DELETE FROM {noun}")
     response = client.get({"method": "/payments/methods", "currency": "/payments/currencies"}[noun])
     assert (response.status_code, response.data) == (204, b"")
 

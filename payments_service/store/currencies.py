@@ -9,6 +9,7 @@ from ..errors import Conflict, Invalid, NotFound
 from ..models import Currency
 
 NO_CURRENCY = "There is no currency with this id."
+ACRONYM_TAKEN = "There is a currency of this acronym already."
 WRONG_LENGTH = "An acronym has 1 to 16 characters and no blanks around it."
 
 
@@ -25,25 +26,19 @@ def get(currency_id: UUID | None) -> dict[str, Any]:
     return currency
 
 
+@write(unique=lambda: Conflict(ACRONYM_TAKEN), check=lambda: Invalid(acronym=WRONG_LENGTH))
 def add(acronym: str, decimals: int) -> UUID:
     """Add a currency and return its id. Its decimals stay for good: stored amounts count in them.
 
     Raises `Conflict` for an acronym in use, and `Invalid` for one of the wrong length.
     """
     currency_id = uuid7()
-    with write(
-        unique=lambda: Conflict(f"There is a currency {acronym!r} already."),
-        check=lambda: Invalid(acronym=WRONG_LENGTH),
-    ):
-        Currency.insert(id=currency_id, acronym=acronym, decimals=decimals).execute()
+    Currency.insert(id=currency_id, acronym=acronym, decimals=decimals).execute()
     return currency_id
 
 
+@write(unique=lambda: Conflict(ACRONYM_TAKEN), check=lambda: Invalid(acronym=WRONG_LENGTH))
 def rename(acronym: str, new_acronym: str) -> None:
     """Give a currency another acronym; raises `NotFound`, and what `add` raises."""
-    with write(
-        unique=lambda: Conflict(f"There is a currency {new_acronym!r} already."),
-        check=lambda: Invalid(acronym=WRONG_LENGTH),
-    ):
-        if not Currency.update(acronym=new_acronym).where(Currency.acronym == acronym).execute():
-            raise NotFound(f"There is no currency {acronym!r}.")
+    if not Currency.update(acronym=new_acronym).where(Currency.acronym == acronym).execute():
+        raise NotFound(f"There is no currency {acronym!r}.")

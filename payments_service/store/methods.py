@@ -9,6 +9,7 @@ from ..errors import Conflict, Invalid, NotFound
 from ..models import Method
 
 NO_METHOD = "There is no payment method with this id."
+NAME_TAKEN = "There is a payment method of this name already."
 WRONG_LENGTH = "A name has 1 to 64 characters and no blanks around it."
 
 
@@ -25,22 +26,16 @@ def get(method_id: UUID | None) -> dict[str, Any]:
     return method
 
 
+@write(unique=lambda: Conflict(NAME_TAKEN), check=lambda: Invalid(name=WRONG_LENGTH))
 def add(name: str) -> UUID:
     """Add a method and return its id; raises `Conflict` for a name in use and `Invalid` for one of the wrong length."""
     method_id = uuid7()
-    with write(
-        unique=lambda: Conflict(f"There is a payment method {name!r} already."),
-        check=lambda: Invalid(name=WRONG_LENGTH),
-    ):
-        Method.insert(id=method_id, name=name).execute()
+    Method.insert(id=method_id, name=name).execute()
     return method_id
 
 
+@write(unique=lambda: Conflict(NAME_TAKEN), check=lambda: Invalid(name=WRONG_LENGTH))
 def rename(name: str, new_name: str) -> None:
     """Give a method another name; raises `NotFound`, and what `add` raises."""
-    with write(
-        unique=lambda: Conflict(f"There is a payment method {new_name!r} already."),
-        check=lambda: Invalid(name=WRONG_LENGTH),
-    ):
-        if not Method.update(name=new_name).where(Method.name == name).execute():
-            raise NotFound(f"There is no payment method {name!r}.")
+    if not Method.update(name=new_name).where(Method.name == name).execute():
+        raise NotFound(f"There is no payment method {name!r}.")

@@ -6,7 +6,7 @@ from uuid import UUID
 from peewee import ModelSelect
 from uuid_utils.compat import uuid7
 
-from ..database import write
+from ..database import for_update, write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Currency, Method, Payment
 from ..money import AmountRefused, from_minor_units, to_minor_units
@@ -54,21 +54,22 @@ def get(payment_id: UUID | None) -> dict[str, Any]:
     return payment_of(row)
 
 
+@write(unique=lambda: Conflict(TRANSACTION_ID_TAKEN))
 def add(*, method_id: UUID, currency_id: UUID, transaction_id: str, amount: Decimal) -> UUID:
     """Record a payment and return its id, which is its transaction_id too if that is blank.
 
     Raises `Invalid` for a method or currency that does not exist and for an amount that the currency cannot hold, and
     `Conflict` for a transaction_id in use.
     """
-    with write(unique=lambda: Conflict(TRANSACTION_ID_TAKEN)):
-        columns = _columns(method_id, currency_id, amount)
-        # Made while no other writer is at work, so that the order of ids is the order of commits.
-        payment_id = uuid7()
-        columns["transaction_id"] = transaction_id if transaction_id.strip() else str(payment_id)
-        Payment.insert(id=payment_id, **columns).execute()
+    columns = _columns(method_id, currency_id, amount)
+    # Made within the write: on SQLite, where no other is at work then, the order of ids is the order of commits.
+    payment_id = uuid7()
+    columns["transaction_id"] = transaction_id if transaction_id.strip() else str(payment_id)
+    Payment.insert(id=payment_id, **columns).execute()
     return payment_id
 
 
+@write(unique=lambda: Conflict(TRANSACTION_ID_TAKEN))
 def update(
     payment_id: UUID | None,
     *,
@@ -82,22 +83,21 @@ def update(
 
     Raises `NotFound`, `Invalid` for a `sent_id` that is another payment's, and what `add` raises.
     """
-    with write(unique=lambda: Conflict(TRANSACTION_ID_TAKEN)):
-        if not Payment.select().where(Payment.id == payment_id).exists():
-            raise NotFound(NO_PAYMENT)
-        if sent_id not in (None, payment_id):
-            raise Invalid(id="This is not the id in the path.")
-        columns = _columns(method_id, currency_id, amount)
-        if transaction_id.strip():
-            columns["transaction_id"] = transaction_id
-        Payment.update(**columns).where(Payment.id == payment_id).execute()
+    if for_update(Payment.select(Payment.id).where(Payment.id == payment_id)).first() is None:
+        raise NotFound(NO_PAYMENT)
+    if sent_id not in (None, payment_id):
+        raise Invalid(id="This is not the id in the path.")
+    columns = _columns(method_id, currency_id, amount)
+    if transaction_id.strip():
+        columns["transaction_id"] = transaction_id
+    Payment.update(**columns).where(Payment.id == payment_id).execute()
 
 
+@write(foreign_key=lambda: Conflict(LINKED))
 def delete(payment_id: UUID | None) -> None:
     """Delete a payment. Raises `NotFound`, and `Conflict` while a ticket is linked to it."""
-    with write(foreign_key=lambda: Conflict(LINKED)):
-        if not Payment.delete().where(Payment.id == payment_id).execute():
-            raise NotFound(NO_PAYMENT)
+    if not Payment.delete().where(Payment.id == payment_id).execute():
+        raise NotFound(NO_PAYMENT)
 
 
 def _columns(method_id: UUID, currency_id: UUID, amount: Decimal) -> dict[str, Any]:

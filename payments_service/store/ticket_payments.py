@@ -9,17 +9,17 @@ from ..models import Payment, TicketPayment
 from . import payments
 
 
+@write(
+    unique=lambda: Conflict("This payment is linked to this ticket already."),
+    foreign_key=lambda: Invalid(payment_id=payments.NO_PAYMENT),
+)
 def link(payment_id: UUID, ticket_id: str) -> None:
     """Record that a payment paid a ticket.
 
     Raises `Invalid` for a payment that does not exist, and `Conflict` for a link that does.
     """
-    with write(
-        unique=lambda: Conflict("This payment is linked to this ticket already."),
-        foreign_key=lambda: Invalid(payment_id=payments.NO_PAYMENT),
-    ):
-        now = datetime.now(timezone.utc)
-        TicketPayment.insert(payment=payment_id, ticket_id=ticket_id, linked_at=now).execute()
+    now = datetime.now(timezone.utc)
+    TicketPayment.insert(payment=payment_id, ticket_id=ticket_id, linked_at=now).execute()
 
 
 def payments_of(ticket_id: str) -> list[dict[str, Any]]:
@@ -40,15 +40,15 @@ def tickets_of(payment_id: UUID | None) -> list[dict[str, Any]]:
     return list(links.order_by(TicketPayment.linked_at, TicketPayment.ticket_id).dicts())
 
 
+@write()
 def unlink(payment_id: UUID, ticket_id: str) -> None:
     """Remove a link; raises `NotFound` if there is none."""
-    with write():
-        link_ = (TicketPayment.payment == payment_id) & (TicketPayment.ticket_id == ticket_id)
-        if not TicketPayment.delete().where(link_).execute():
-            raise NotFound("This payment is not linked to this ticket.")
+    link_ = (TicketPayment.payment == payment_id) & (TicketPayment.ticket_id == ticket_id)
+    if not TicketPayment.delete().where(link_).execute():
+        raise NotFound("This payment is not linked to this ticket.")
 
 
+@write()
 def unlink_all(ticket_id: str) -> None:
     """Remove every link of a ticket, none if it has none."""
-    with write():
-        TicketPayment.delete().where(TicketPayment.ticket_id == ticket_id).execute()
+    TicketPayment.delete().where(TicketPayment.ticket_id == ticket_id).execute()

@@ -1,0 +1,194 @@
+"""The two databases that the service runs on, and all in which they differ."""
+import contextlib
+import fcntl
+import os
+import select
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import peewee
+from playhouse.pool import PooledSqliteDatabase
+from playhouse.postgres_ext import PooledPsycopg3Database
+from psycopg.conninfo import conninfo_to_dict
+
+# How long each wait may take before a request is answered 503: for a connection, for other writers, for a lock.
+WAIT_SECONDS = 5
+
+# What a violated constraint is called: SQLite's extended result codes, and PostgreSQL's SQLSTATE (its appendix A).
+CONSTRAINTS = {
+    "SQLITE_CONSTRAINT_UNIQUE": "unique",
+    "SQLITE_CONSTRAINT_PRIMARYKEY": "unique",
+    "SQLITE_CONSTRAINT_FOREIGNKEY": "foreign_key",
+    "SQLITE_CONSTRAINT_CHECK": "check",
+    "23505": "unique",
+    "23503": "foreign_key",
+    "23514": "check",
+}
+# Serialization failure and deadlock: PostgreSQL has undone the transaction so that others could go on.
+UNDONE_FOR_OTHERS = {"40001", "40P01"}
+
+# The key of PostgreSQL's advisory lock under which one process migrates: "payments" in ASCII.
+MIGRATION_LOCK = 0x7061796D656E7473
+
+
+class UnusableDatabase(Exception):
+    """The service cannot work with the database; the text is one line that says why."""
+
+
+def code_of(error: peewee.PeeweeException) -> str:
+    """Return the database's own code for an error, "" if the error is not the database's."""
+    origin = getattr(error, "orig", None)
+    return getattr(origin, "sqlite_errorname", None) or getattr(origin, "sqlstate", None) or ""
+
+
+class Turn:
+    """The context in which one thread of all processes on one SQLite file writes.
+
+    SQLite alone lets a writer try again and again, at ever longer intervals, and an unlucky one waits for seconds.
+    Raises `peewee.OperationalError` if the wait is too long.
+    """
+
+    STEP = 1 / 1000
+    # A process that has written for a stretch without a break makes one, in which those that wait elsewhere get in.
+    STRETCH = 100 / 1000
+    BREAK = 3 / 1000
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.of_this_process = threading.Lock()
+        self.began = self.ended = monotonic()
+
+    def __enter__(self) -> None:
+        deadline = monotonic() + WAIT_SECONDS
+        if not self.of_this_process.acquire(timeout=WAIT_SECONDS):
+            raise peewee.OperationalError("other writes of this process took too long")
+        try:
+            if self.ended - self.began > self.STRETCH:
+                sleep(max(0, self.ended + self.BREAK - monotonic()))
+            if monotonic() - self.ended >= self.BREAK:
+                self.began = monotonic()
+            self.of_all_processes = self._lock_directory(deadline)
+        except BaseException:
+            self.of_this_process.release()
+            raise
+
+    def _lock_directory(self, deadline: Any) -> int:
+        # Not the file: closing a descriptor of it would drop the locks that SQLite holds on it.
+        try:
+            directory = os.open(self.directory, os.O_RDONLY)
+        except OSError as error:
+            raise peewee.OperationalError(str(error)) from error
+        while True:
+            try:
+                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return directory
+            except BlockingIOError:
+                if monotonic() > deadline:
+                    os.close(directory)
+                    raise peewee.OperationalError("writes of other processes took too long") from None
+                sleep(self.STEP)
+
+    def __exit__(self, *_: Any) -> None:
+        os.close(self.of_all_processes)
+        self.ended = monotonic()
+        self.of_this_process.release()
+
+
+class Sqlite(PooledSqliteDatabase):
+    """A SQLite file and its kept connections."""
+
+    def __init__(self, url: str, connections: int) -> None:
+        self.location = url
+        self.path = Path(url.removeprefix("sqlite:///"))
+        self.turn = Turn(self.path.parent)
+        super().__init__(
+            str(self.path),
+            pragmas={
+                "journal_mode": "wal",
+                # A commit returns once the payment is on the disk, so that no power cut takes back what was
+                # acknowledged.
+                "synchronous": "full",
+                "foreign_keys": "on",
+                "busy_timeout": WAIT_SECONDS * 1000,
+            },
+            # By default the write lock is taken at the first write; two that have read before it cannot both go on.
+            lock_type="IMMEDIATE",
+            timeout=WAIT_SECONDS,
+            max_connections=connections,
+            check_same_thread=False,
+        )
+
+    @contextlib.contextmanager
+    def migrating(self) -> Iterator[None]:
+        """Let one process at a time migrate a file that is sound or not there yet, and otherwise leave it alone."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._check()
+        directory = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(directory)
+
+    def _check(self) -> None:
+        if not self.path.exists():
+            return
+        with contextlib.closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", WAIT_SECONDS, uri=True)) as reader:
+            try:
+                found = reader.execute("PRAGMA quick_check(1)").fetchone()[0]
+            except sqlite3.DatabaseError as error:
+                found = str(error)
+        if found != "ok":
+            raise UnusableDatabase(f"it was left as it is, because it is damaged: {found}")
+
+
+class Postgresql(PooledPsycopg3Database):
+    """A PostgreSQL database and its kept connections."""
+
+    # PostgreSQL's own locks keep writes apart.
+    turn = contextlib.nullcontext()
+
+    def __init__(self, url: str, connections: int) -> None:
+        given = conninfo_to_dict(url)
+        self.location = f"postgresql://{given.get('host', '')}:{given.get('port', '')}/{given['dbname']}"
+        session = {
+            # A commit returns once the payment is on the disk, whatever the server's default is.
+            "synchronous_commit": "on",
+            "lock_timeout": f"{WAIT_SECONDS}s",
+            # The server lets go of what a box held that lost its power in the middle of a write.
+            "idle_in_transaction_session_timeout": f"{2 * WAIT_SECONDS}s",
+        }
+        options = " ".join(f"-c {name}={value}" for name, value in session.items())
+        patience = {"connect_timeout": WAIT_SECONDS, "tcp_user_timeout": WAIT_SECONDS * 1000, "keepalives_idle": 60}
+        super().__init__(
+            given.pop("dbname"),
+            timeout=WAIT_SECONDS,
+            max_connections=connections,
+            isolation_level="READ COMMITTED",
+            encoding="utf8",
+            options=f"{given.pop('options', '')} {options}",
+            **patience | given,
+        )
+
+    def _is_closed(self, conn: Any) -> bool:
+        # Peewee would ask the server, with all other requests waiting; but a sound idle connection has nothing to read.
+        if conn.closed:
+            return True
+        idle = select.poll()
+        idle.register(conn.fileno(), select.POLLIN)
+        return bool(idle.poll(0))
+
+    @contextlib.contextmanager
+    def migrating(self) -> Iterator[None]:
+        """Let one process at a time migrate, all or nothing, a database that can hold any text."""
+        with self.atomic():
+            self.execute_sql("SET LOCAL lock_timeout = 0")
+            self.execute_sql("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+            (encoding,) = self.execute_sql("SHOW server_encoding").fetchone()
+            if encoding != "UTF8":
+                raise UnusableDatabase(f"its encoding is {encoding}: create it with the encoding UTF8")
+            yield

@@ -1,0 +1,212 @@
+"""What is SQLite's own: its locks, its file and the disk below it"""
+import contextlib
+import gc
+import json
+import os
+import resource
+import shutil
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from payments_service import database
+
+from .conftest import Rows, on_sqlite, payment
+
+pytestmark = on_sqlite
+
+
+@pytest.fixture
+def file(database_url: str) -> Path:
+    """Return the path of the database."""
+    return Path(database_url.removeprefix("sqlite:///"))
+
+
+def test_an_amount_that_is_text_is_refused(insert_payments):
+    with pytest.raises(Rows.Refused):
+        insert_payments({"minor_units": "much"})
+
+
+def test_a_fraction_of_a_minor_unit_is_refused(insert_payments, rows):
+    insert_payments({})
+    with pytest.raises(Rows.Refused):
+        rows.execute("UPDATE payment SET minor_units = 4550.5")
+
+
+def test_amounts_are_stored_as_integers(client, rows):
+    client.post("/payments", json=payment())
+    assert rows.all("SELECT typeof(minor_units) FROM payment") == [("integer",)]
+
+
+def test_every_connection_syncs_each_commit_and_enforces_foreign_keys(app):
+    with app.app_context():
+        assert database.current.pragma("journal_mode") == "wal"
+        assert database.current.pragma("synchronous") == 2
+        assert database.current.pragma("foreign_keys") == 1
+
+
+def test_sqlite_waits_for_locks_as_long_as_the_service_says(short_waits, app):
+    with app.app_context():
+        assert database.current.pragma("busy_timeout") == 1000
+
+
+def test_a_write_takes_the_lock_before_it_reads(app, rows):
+    @database.write()
+    def try_beside():
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            rows.execute("PRAGMA busy_timeout = 0")
+            rows.execute("BEGIN IMMEDIATE")
+
+    with app.app_context():
+        try_beside()
+
+
+@pytest.mark.parametrize("path", ["/payments", "/payments/ticket-payments"])
+def test_a_refused_write_leaves_no_cursor_for_the_garbage_collector(client, add_payment, link, path):
+    payment_id = add_payment(transaction_id="txn-1")
+    link(payment_id, "ticket-1")
+    bodies = {"/payments": payment(), "/payments/ticket-payments": {"payment_id": payment_id, "ticket_id": "ticket-1"}}
+    gc.collect()
+    gc.disable()
+    try:
+        assert client.post(path, json=bodies[path]).status_code == 409
+        assert not [found for found in gc.get_objects() if isinstance(found, sqlite3.Cursor)]
+    finally:
+        gc.enable()
+
+
+@pytest.fixture
+def post_during_a_write(app, client):
+    """Post a payment with one client while the application with another writes."""
+
+    def post(writing_app=app):
+        @database.write()
+        def post_beside():
+            with ThreadPoolExecutor(1) as other:
+                return other.submit(client.post, "/payments", json=payment()).result()
+
+        with writing_app.app_context():
+            return post_beside()
+
+    return post
+
+
+def test_writers_of_one_process_wait_for_each_other_outside_of_sqlite(short_waits, client, post_during_a_write, caplog):
+    assert post_during_a_write().status_code == 503
+    assert "other writes of this process took too long" in caplog.text
+    assert client.post("/payments", json=payment()).status_code == 201
+
+
+def test_writers_of_two_processes_wait_for_each_other_outside_of_sqlite(
+    short_waits, make_app, client, post_during_a_write, caplog
+):
+    # As in another process, for it shares no lock of Python's.
+    assert post_during_a_write(make_app()).status_code == 503
+    assert "writes of other processes took too long" in caplog.text
+    assert client.post("/payments", json=payment()).status_code == 201
+
+
+def test_a_folder_that_is_gone_is_answered_503(client, file):
+    moved = file.parent.rename(file.parent.with_name("moved"))
+    assert client.post("/payments", json=payment()).status_code == 503
+    moved.rename(file.parent)
+    assert client.post("/payments", json=payment()).status_code == 201
+
+
+def damage(file: Path, damaged: str) -> None:
+    """Overwrite a page in the middle of a table of many pages."""
+    with sqlite3.connect(file) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'payment'").fetchone()
+    connection.close()
+    with open(file, "r+b") as opened:
+        if damaged == "last page":
+            # The last child of a table's first page, by SQLite's file format, section 1.6.
+            opened.seek((page - 1) * 4096 + 8)
+            page = int.from_bytes(opened.read(4), "big")
+        opened.seek((page - 1) * 4096)
+        opened.write(b"\xff" * 4096)
+
+
+@pytest.fixture
+def many_payments(rows, insert_payments):
+    """Insert enough payments for several pages, and write all into the one file."""
+    insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(2000)))
+    rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@pytest.mark.parametrize("damaged", ["first page", "last page"])
+def test_a_database_that_is_damaged_while_it_is_served_is_answered_503(client, many_payments, file, damaged):
+    damage(file, damaged)
+    response = client.get("/payments")
+    assert response.status_code == 503
+    assert "malformed" not in response.text
+
+
+@pytest.mark.parametrize("damaged", ["first page", "last page"])
+def test_a_damaged_database_stops_the_start_with_one_line_and_is_not_touched(
+    many_payments, rows, start_server, file, damaged
+):
+    rows.connection.close()
+    damage(file, damaged)
+    before = file.read_bytes()
+    server = start_server()
+    assert server.wait() == 1
+    assert server.log[-1].startswith(f"payments: the database sqlite:///{file} cannot be used: it was left as it is")
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"not a database " * 100, b"SQLite format 3\0", b"\0" * 8192])
+def test_a_file_that_is_no_database_stops_the_start_with_one_line_and_is_not_touched(start_server, file, content):
+    file.write_bytes(content)
+    server = start_server()
+    assert server.wait() == 1
+    assert len(server.log) == 1
+    assert server.log[0].startswith(f"payments: the database sqlite:///{file} cannot be used: it was left as it is")
+    assert file.read_bytes() == content
+
+
+def test_an_empty_file_becomes_a_database(start_server, file):
+    file.touch()
+    assert start_server().request("GET", "/payments") == (204, None)
+
+
+@pytest.mark.parametrize("room", [0, 5000])
+def test_a_full_disk_is_answered_503_and_works_again_when_there_is_room(server, file, room):
+    assert server.request("POST", "/payments", payment())[0] == 201
+    _, unlimited = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    limit = file.with_name(f"{file.name}-wal").stat().st_size + room
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (limit, unlimited))
+    with contextlib.closing(server.send("POST", "/payments", payment(transaction_id="txn-2"))) as connection:
+        response = connection.getresponse()
+        assert (response.status, response.headers["Retry-After"]) == (503, "2")
+        assert json.loads(response.read())["code"] == 503
+    assert len(server.request("GET", "/payments")[1]) == 1
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+    assert server.request("POST", "/payments", payment(transaction_id="txn-2"))[0] == 201
+    assert len(server.request("GET", "/payments")[1]) == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root writes to everything")
+def test_a_read_only_file_is_answered_503_and_works_again_when_it_is_writable(app, start_server, file):
+    database.close(app)
+    file.chmod(0o400)
+    server = start_server(command=["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else [])
+    assert server.request("GET", "/payments")[0] == 204
+    assert server.request("POST", "/payments", payment())[0] == 503
+    for path in file.parent.glob(f"{file.name}*"):
+        path.chmod(0o600)
+    assert server.request("POST", "/payments", payment())[0] == 201
+
+
+def test_after_a_stop_the_database_is_one_file(server, file):
+    server.request("POST", "/payments", payment())
+    assert file.with_name(f"{file.name}-wal").exists()
+    assert server.stop() == 0
+    assert [path.name for path in file.parent.glob("*.db*")] == [file.name]
+
+
+def test_only_its_owner_reads_the_database(server, file):
+    modes = {path.name: path.stat().st_mode & 0o777 for path in file.parent.glob("*.db*")}
+    assert modes == {file.name: 0o600, f"{file.name}-shm": 0o600, f"{file.name}-wal": 0o600}
