@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from uuid import uuid4
 
 import jwt
 import msgspec
@@ -27,7 +25,7 @@ from flask.testing import FlaskClient
 
 from payments_service import create_app, database, engines
 
-from .postgresql import PostgresqlServer
+from .postgresql import PostgresqlDatabases, PostgresqlServer
 
 PROJECT = Path(__file__).parent.parent
 SECRET = "a secret of the tests, long enough for HS512 too: over 64 bytes, that is"
@@ -88,15 +86,19 @@ on_postgresql = pytest.mark.parametrize("engine", ["postgresql"])
 
 
 @pytest.fixture(scope="session")
-def postgresql_url() -> Iterator[str]:
-    """Name a database on a PostgreSQL server where the tests may create others."""
-    if url := os.environ.get("PAYMENTS_TEST_DATABASE_URL"):
-        yield url
-        return
-    # Only for speed: these databases need not outlive a power cut.
-    server = PostgresqlServer(fsync="off")
-    yield server.url()
-    server.remove()
+def postgresql_databases() -> Iterator[PostgresqlDatabases]:
+    """Lend databases, on the server that PAYMENTS_TEST_DATABASE_URL leads to or else on one of the tests' own."""
+    server = None
+    url = os.environ.get("PAYMENTS_TEST_DATABASE_URL")
+    if not url:
+        # Only for speed: these databases need not outlive a power cut.
+        server = PostgresqlServer(fsync="off")
+        url = server.url()
+    databases = PostgresqlDatabases(url)
+    yield databases
+    databases.drop()
+    if server:
+        server.remove()
 
 
 @pytest.fixture
@@ -106,18 +108,9 @@ def new_database(engine: str, tmp_path: Path, request: pytest.FixtureRequest) ->
         numbers = itertools.count(1)
         yield lambda: f"sqlite:///{tmp_path}/payments-{next(numbers)}.db"
         return
-    url = urlsplit(request.getfixturevalue("postgresql_url"))
-    names = []
-    with psycopg.connect(url.geturl(), autocommit=True) as connection:
-
-        def create() -> str:
-            names.append(f"payments_{uuid4().hex}")
-            connection.execute(f"CREATE DATABASE {names[-1]} TEMPLATE template0 ENCODING 'UTF8'")
-            return url._replace(path=f"/{names[-1]}").geturl()
-
-        yield create
-        for name in names:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    databases = request.getfixturevalue("postgresql_databases")
+    yield databases.lend
+    databases.take_back()
 
 
 @pytest.fixture
@@ -349,7 +342,8 @@ def insert_payments(app: Flask, rows: Rows) -> Callable[..., None]:
 
     def insert(*changes: dict[str, Any]) -> None:
         row = {"id": ID, "method_id": CASH, "currency_id": EUR, "transaction_id": "txn-1", "minor_units": 4550}
-        rows.insert("payment", *({name: stored(value) for name, value in (row | changed).items()} for changed in changes))
+        inserted = ({name: stored(value) for name, value in (row | changed).items()} for changed in changes)
+        rows.insert("payment", *inserted)
 
     return insert
 

@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import psycopg
 
@@ -83,3 +85,43 @@ class PostgresqlServer:
         """Run a command."""
         with psycopg.connect(self.url(role=role), autocommit=True) as connection:
             connection.execute(sql)
+
+
+class PostgresqlDatabases:
+    """Databases to lend. They are emptied in between, because making one takes PostgreSQL far longer."""
+
+    def __init__(self, url: str) -> None:
+        self.url = urlsplit(url)
+        self.connection = psycopg.connect(url, autocommit=True)
+        self.free: list[str] = []
+        self.lent: list[str] = []
+
+    def lend(self) -> str:
+        """Return the URL of an empty database."""
+        if not self.free:
+            self.free.append(f"payments_{uuid4().hex}")
+            self.connection.execute(f"CREATE DATABASE {self.free[-1]} TEMPLATE template0 ENCODING 'UTF8'")
+        self.lent.append(self.free.pop())
+        return self.url_of(self.lent[-1])
+
+    def url_of(self, name: str) -> str:
+        """Return the URL of a database."""
+        return self.url._replace(path=f"/{name}").geturl()
+
+    def take_back(self) -> None:
+        """Empty what was lent, with the connections to it ended and its settings as they were."""
+        for name in self.lent:
+            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+            self.connection.execute(others, [name])
+            self.connection.execute(f"ALTER DATABASE {name} RESET ALL")
+            with psycopg.connect(self.url_of(name), autocommit=True) as connection:
+                connection.execute("DROP SCHEMA public CASCADE")
+                connection.execute("CREATE SCHEMA public")
+        self.free += self.lent
+        self.lent = []
+
+    def drop(self) -> None:
+        """Leave nothing behind."""
+        for name in self.free:
+            self.connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        self.connection.close()

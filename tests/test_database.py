@@ -7,6 +7,7 @@ from payments_service import database
 
 from .conftest import BTC, OTHER_ID, UNKNOWN, Rows, client_of, make_token, payment, stored
 
+
 def test_a_sound_row_is_taken(insert_payments, insert_link):
     insert_payments({})
     insert_link()
