@@ -69,9 +69,9 @@ class Turn:
         try:
             if self.ended - self.began > self.STRETCH:
                 sleep(max(0, self.ended + self.BREAK - monotonic()))
+            self.of_all_processes = self._lock_directory(deadline)
             if monotonic() - self.ended >= self.BREAK:
                 self.began = monotonic()
-            self.of_all_processes = self._lock_directory(deadline)
         except BaseException:
             self.of_this_process.release()
             raise
@@ -175,12 +175,15 @@ class Postgresql(PooledPsycopg3Database):
         )
 
     def _is_closed(self, conn: Any) -> bool:
-        # Peewee would ask the server, with all other requests waiting; but a sound idle connection has nothing to read.
-        if conn.closed:
-            return True
-        idle = select.poll()
-        idle.register(conn.fileno(), select.POLLIN)
-        return bool(idle.poll(0))
+        # Peewee would ask the server, and let all requests wait for its answer. But an idle connection has something to
+        # read only if the server is about to end it, or has.
+        if not conn.closed:
+            idle = select.poll()
+            idle.register(conn.fileno(), select.POLLIN)
+            if not idle.poll(0):
+                return False
+            conn.close()
+        return True
 
     @contextlib.contextmanager
     def migrating(self) -> Iterator[None]:

