@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test token lint
+.PHONY: help run test soak token lint
 
 help: ## show what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
@@ -12,6 +12,9 @@ run: .venv/run ## install, bring the database up to date and serve
 
 test: .venv/test ## install and run every test
 	@.venv/bin/python -m pytest
+
+soak: .venv/test ## kill the service again and again while tills pay: make soak KILLS=100 SEED=7
+	@.venv/bin/python -m tests.soak $(addprefix --kills=,$(KILLS)) $(addprefix --seed=,$(SEED))
 
 token: .venv/run ## print an access token with all permissions for this box
 	@.venv/bin/flask --app wsgi token

@@ -266,14 +266,23 @@ class Server:
         )
         self.log: list[str] = []
         self.port = 0
-        for line in self.process.stderr:
-            self.log.append(line)
-            if serving := re.search(r"Serving on http://[\d.]+:(\d+)", line):
-                self.port = int(serving[1])
-                break
-        # Without a reader the process would stop once the pipe is full.
-        self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
+        self.serves_or_ended = threading.Event()
+        self.reader = threading.Thread(target=self.read_log, daemon=True)
         self.reader.start()
+
+    def read_log(self) -> None:
+        """Read the log to its end; the process would stop if the pipe were full."""
+        with self.process.stderr as lines:
+            for line in lines:
+                self.log.append(line)
+                if serving := re.search(r"Serving on http://[\d.]+:(\d+)", line):
+                    self.port = int(serving[1])
+                    self.serves_or_ended.set()
+        self.serves_or_ended.set()
+
+    def wait_until_serving(self) -> None:
+        """Wait until it listens on `port`, or has ended and left `port` at 0."""
+        assert self.serves_or_ended.wait(timeout=60)
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> http.client.HTTPConnection:
         """Send a request with a token that grants everything; return the connection that the answer comes on."""
@@ -313,14 +322,14 @@ def start_server(database_url: str) -> Iterator[Callable[..., Server]]:
     servers = []
 
     def start(project: Path = PROJECT, command: Sequence[str | Path] = (), **settings: str) -> Server:
-        servers.append(Server(project, {"DATABASE_URL": database_url, "JWT_SECRET": SECRET} | settings, command))
-        return servers[-1]
+        server = Server(project, {"DATABASE_URL": database_url, "JWT_SECRET": SECRET} | settings, command)
+        servers.append(server)
+        server.wait_until_serving()
+        return server
 
     yield start
     for server in servers:
-        server.process.kill()
-        server.wait()
-        server.process.stderr.close()
+        server.stop(signal.SIGKILL)
 
 
 @pytest.fixture

@@ -210,21 +210,6 @@ def test_a_new_box_listens_on_itself_alone(server):
     assert [line for line in server.log if f"Serving on http://127.0.0.1:{server.port}" in line]
 
 
-def test_two_processes_started_at_once_on_nothing_both_come_up(start_server):
-    with ThreadPoolExecutor(2) as starters:
-        servers = list(starters.map(lambda _: start_server(), range(2)))
-    for server in servers:
-        assert server.port, server.log
-        assert len(server.request("GET", "/payments/methods")[1]) == 4
-
-
-def test_two_processes_on_one_database_see_each_others_payments(start_server):
-    one, other = start_server(), start_server()
-    payment_id = one.request("POST", "/payments", payment())[1]["id"]
-    assert other.request("GET", f"/payments/{payment_id}")[0] == 200
-    assert other.request("POST", "/payments", payment())[0] == 409
-
-
 def test_an_address_that_is_taken_stops_the_start_with_one_line(server, start_server):
     second = start_server(PORT=str(server.port))
     assert second.wait() == 1

@@ -3,9 +3,11 @@ import contextlib
 import gc
 import json
 import os
+import re
 import resource
 import shutil
 import sqlite3
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -186,6 +188,27 @@ def test_a_full_disk_is_answered_503_and_works_again_when_there_is_room(server, 
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
     assert server.request("POST", "/payments", payment(transaction_id="txn-2"))[0] == 201
     assert len(server.request("GET", "/payments")[1]) == 2
+
+
+def can_trace() -> bool:
+    """Tell whether strace is there and is let."""
+    return bool(shutil.which("strace")) and subprocess.run(["strace", "-o", os.devnull, "true"]).returncode == 0
+
+
+@pytest.mark.skipif(not can_trace(), reason="strace is not installed, or may not trace")
+def test_a_payment_is_on_the_disk_before_it_is_acknowledged(start_server, tmp_path):
+    trace = tmp_path / "trace"
+    calls = "trace=pwrite64,fsync,fdatasync,sendto"
+    # -D: strace is not in between, so that the server is the process that is started.
+    server = start_server(command=["strace", "-D", "-f", "-y", "-o", trace, "-e", calls])
+    assert server.request("POST", "/payments", payment())[0] == 201
+    assert server.stop() == 0
+    while f"{server.process.pid} +++ exited" not in trace.read_text():
+        pass
+    before = trace.read_text().partition('"HTTP/1.1 201')[0]
+    _, written, since = before.rpartition("pwrite64")
+    assert written
+    assert re.search(r"f(data)?sync\(\d+<\S+\.db-wal>.*= 0", since, re.DOTALL)
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root writes to everything")

@@ -1,0 +1,9 @@
+"""Nothing that was acknowledged is lost or doubled, whatever is killed; `make soak` does it for longer"""
+import pytest
+
+from .soak import RUNS, run
+
+
+@pytest.mark.parametrize("engine", RUNS)
+def test_what_was_acknowledged_outlives_kills(engine):
+    print(run(engine, kills=3, seed=1))
