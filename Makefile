@@ -13,7 +13,7 @@ run: .venv/run ## install, bring the database up to date and serve
 test: .venv/test ## install and run every test
 	@.venv/bin/python -m pytest
 
-soak: .venv/test ## kill the service again and again while tills pay: make soak KILLS=100 SEED=7
+soak: .venv/test ## kill the service again and again while tills pay; KILLS=100 and SEED=7 repeat a run
 	@.venv/bin/python -m tests.soak $(addprefix --kills=,$(KILLS)) $(addprefix --seed=,$(SEED))
 
 token: .venv/run ## print an access token with all permissions for this box
