@@ -9,7 +9,9 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -25,6 +27,15 @@ ENCODED_PASSWORD = "p%40ss%2Fw%C3%B6rd"
 USER: dict[str, Any] = {}
 if os.geteuid() == 0:
     USER = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}
+
+
+def wait_until(condition: Callable[[], Any]) -> Any:
+    """Return what a condition returns, once that is true; fails if it does not come true in time."""
+    deadline = monotonic() + 60
+    while not (met := condition()):
+        assert monotonic() < deadline, condition
+        sleep(1 / 100)
+    return met
 
 
 @functools.cache
@@ -76,12 +87,16 @@ class PostgresqlServer:
         with open(self.directory / "log", "a") as log:
             command = [programs() / "postgres", "-D", self.data, *options]
             self.process = subprocess.Popen(command, cwd=self.directory, stderr=log, **USER)
-        while True:
-            try:
-                self.execute("SELECT 1")
-                return
-            except psycopg.OperationalError:
-                assert self.process.poll() is None, (self.directory / "log").read_text()
+        wait_until(self.takes_connections)
+
+    def takes_connections(self) -> bool:
+        """Tell whether it does; fails if it has ended."""
+        try:
+            self.execute("SELECT 1")
+            return True
+        except psycopg.OperationalError:
+            assert self.process.poll() is None, (self.directory / "log").read_text()
+            return False
 
     def stop(self, sign: signal.Signals = signal.SIGINT) -> None:
         """End it: SIGINT ends all connections first, SIGQUIT is like a crash."""
@@ -127,8 +142,9 @@ class PostgresqlDatabases:
     def take_back(self) -> None:
         """Empty what was lent, with the connections to it ended and its settings as they were."""
         for name in self.lent:
-            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-            self.connection.execute(others, [name])
+            # Not all backends are clients: PostgreSQL may be vacuuming.
+            clients = "FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
+            self.connection.execute(f"SELECT pg_terminate_backend(pid) {clients}", [name])
             self.connection.execute(f"ALTER DATABASE {name} RESET ALL")
             with psycopg.connect(self.url_of(name), autocommit=True) as connection:
                 connection.execute("DROP SCHEMA public CASCADE")

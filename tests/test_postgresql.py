@@ -10,7 +10,7 @@ import pytest
 from payments_service import UnusableDatabase, database
 
 from .conftest import Server, migrate, on_postgresql, payment
-from .postgresql import PASSWORD, PostgresqlServer
+from .postgresql import PASSWORD, PostgresqlServer, wait_until
 
 pytestmark = on_postgresql
 
@@ -81,9 +81,7 @@ def test_a_database_that_cannot_hold_any_text_is_refused(make_new_app, postgresq
 def wait_for_lock(rows):
     """Wait until a session of the database waits for a lock, and return its process id."""
     waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    while not (found := rows.all(waiting)):
-        pass
-    return found[0][0]
+    return wait_until(lambda: rows.all(waiting))[0][0]
 
 
 def test_a_payment_is_not_deleted_between_being_found_and_being_changed(client, add_payment, rows):
@@ -118,11 +116,10 @@ def test_a_deadlock_is_tried_again(client, add_payment, link, rows):
     rows.execute("SELECT 1 FROM ticket_payment WHERE payment_id = ? FOR UPDATE", *second)
     with ThreadPoolExecutor(1) as other:
         unlinking = other.submit(client.delete, "/payments/ticket-payments/by-ticket/ticket-1")
-        waiting = wait_for_lock(rows)
+        wait_for_lock(rows)
         rows.execute("SELECT 1 FROM ticket_payment WHERE payment_id = ? FOR UPDATE", *first)
         rows.execute("COMMIT")
         assert unlinking.result().status_code == 204
-    assert waiting
     assert rows.all("SELECT * FROM ticket_payment") == []
 
 
@@ -166,8 +163,9 @@ def test_another_failure_is_not_tried_again(client, fail_inserts):
 
 def test_connections_that_the_server_has_ended_are_replaced(client, rows):
     assert client.get("/payments").status_code == 204
-    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    assert rows.all(f"SELECT pg_terminate_backend(pid, 10000) {others}") == [(True,)]
+    clients = "FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+    ended = rows.all(f"SELECT pg_terminate_backend(pid, 10000) {clients} AND pid <> pg_backend_pid()")
+    assert ended == [(True,)]
     assert client.get("/payments").status_code == 204
     assert client.post("/payments", json=payment()).status_code == 201
 

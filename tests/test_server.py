@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from .conftest import CASH, EUR, SECRET, environment, make_token, payment
-from .postgresql import ENCODED_PASSWORD, PASSWORD
+from .postgresql import ENCODED_PASSWORD, PASSWORD, wait_until
 
 
 def exchange(server, request: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -165,8 +165,7 @@ def test_sigterm_lets_a_running_request_finish_and_exits_with_0(server, rows):
 
 def wait_until_stopping(server) -> None:
     """Wait until a server has taken the signal that stops it."""
-    while not any("Stopping" in line for line in server.log):
-        assert server.process.poll() is None
+    wait_until(lambda: any("Stopping" in line for line in server.log))
 
 
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])

@@ -16,6 +16,7 @@ import pytest
 from payments_service import database
 
 from .conftest import Rows, on_sqlite, payment
+from .postgresql import wait_until
 
 pytestmark = on_sqlite
 
@@ -203,8 +204,7 @@ def test_a_payment_is_on_the_disk_before_it_is_acknowledged(start_server, tmp_pa
     server = start_server(command=["strace", "-D", "-f", "-y", "-o", trace, "-e", calls])
     assert server.request("POST", "/payments", payment())[0] == 201
     assert server.stop() == 0
-    while f"{server.process.pid} +++ exited" not in trace.read_text():
-        pass
+    wait_until(lambda: re.search(rf"^{server.process.pid} +\+\+\+ exited", trace.read_text(), re.MULTILINE))
     before = trace.read_text().partition('"HTTP/1.1 201')[0]
     _, written, since = before.rpartition("pwrite64")
     assert written
