@@ -1,5 +1,6 @@
 """The current database: its connections, its write transactions, and bringing it up to date."""
 import functools
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -98,7 +99,7 @@ def migrate() -> list[str]:
             if unknown:
                 raise UnusableDatabase(f"a newer release has used it, with {', '.join(unknown)}")
             return runner.up()
-    except (peewee.PeeweeException, OSError, UnusableDatabase) as error:
+    except (peewee.PeeweeException, sqlite3.Error, OSError, UnusableDatabase) as error:
         reason = " ".join(str(error).split())
         raise UnusableDatabase(f"the database {current.location} cannot be used: {reason}") from error
 

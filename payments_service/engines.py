@@ -11,12 +11,15 @@ from time import monotonic, sleep
 from typing import Any
 
 import peewee
+import psycopg
 from playhouse.pool import PooledSqliteDatabase
-from playhouse.postgres_ext import PooledPsycopg3Database
+from playhouse.postgres_ext import PooledPsycopg3Database, Psycopg3ExtAdapter
 from psycopg.conninfo import conninfo_to_dict
 
 # How long each wait may take before a request is answered 503: for a connection, for other writers, for a lock.
 WAIT_SECONDS = 5
+# How long PostgreSQL may take for one statement, a list of all payments included.
+ANSWER_SECONDS = 30
 
 # What a violated constraint is called: SQLite's extended result codes, and PostgreSQL's SQLSTATE (its appendix A).
 CONSTRAINTS = {
@@ -135,20 +138,58 @@ class Sqlite(PooledSqliteDatabase):
             os.close(directory)
 
     def _check(self) -> None:
-        if not self.path.exists():
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if not self.path.exists() or not self.path.stat().st_size:
+            # SQLite would make a new database and throw away the payments in the log.
+            if log.exists() and log.stat().st_size:
+                raise UnusableDatabase(f"it was left as it is, because it is empty while {log} is not: restore both")
             return
-        with contextlib.closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", WAIT_SECONDS, uri=True)) as reader:
-            try:
-                found = reader.execute("PRAGMA quick_check(1)").fetchone()[0]
-            except sqlite3.DatabaseError as error:
-                found = str(error)
+        try:
+            found = self._quick_check("ro")
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_READONLY"):
+                raise
+            # A power cut has interrupted a write that SQLite wants to take back first.
+            found = self._quick_check("rw")
         if found != "ok":
             raise UnusableDatabase(f"it was left as it is, because it is damaged: {found}")
+
+    def _quick_check(self, mode: str) -> str:
+        with contextlib.closing(sqlite3.connect(f"{self.path.as_uri()}?mode={mode}", WAIT_SECONDS, uri=True)) as opened:
+            try:
+                return opened.execute("PRAGMA quick_check(1)").fetchone()[0]
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:
+                return str(error)
+
+
+class PatientConnection(psycopg.Connection):
+    """A connection that gives up on a server which takes a statement and does not answer it."""
+
+    answer_seconds: int | None = ANSWER_SECONDS
+
+    def wait(self, gen: Any, interval: Any = 1, timeout: Any = None) -> Any:
+        """Wait for what psycopg does next; raises OperationalError if that takes too long."""
+        try:
+            return super().wait(gen, interval, timeout or self.answer_seconds)
+        except psycopg.errors._WaitTimeout:
+            self.close()
+            raise psycopg.OperationalError("the server took too long to answer") from None
+
+
+class PatientAdapter(Psycopg3ExtAdapter):
+    """Peewee's way to psycopg, with connections of that kind."""
+
+    def connect(self, db: peewee.Database, **params: Any) -> PatientConnection:
+        """Return a new connection."""
+        return PatientConnection.connect(dbname=db.database, **params)
 
 
 class Postgresql(PooledPsycopg3Database):
     """A PostgreSQL database and its kept connections."""
 
+    psycopg3_adapter = PatientAdapter
     # PostgreSQL's own locks keep writes apart.
     turn = contextlib.nullcontext()
 
@@ -163,16 +204,40 @@ class Postgresql(PooledPsycopg3Database):
             "idle_in_transaction_session_timeout": f"{2 * WAIT_SECONDS}s",
         }
         options = " ".join(f"-c {name}={value}" for name, value in session.items())
-        patience = {"connect_timeout": WAIT_SECONDS, "tcp_user_timeout": WAIT_SECONDS * 1000, "keepalives_idle": 60}
+        patience = {
+            "connect_timeout": WAIT_SECONDS,
+            # A server that has lost its power, or the way to it, says nothing any more.
+            "tcp_user_timeout": WAIT_SECONDS * 1000,
+            "keepalives_idle": WAIT_SECONDS,
+            "keepalives_interval": WAIT_SECONDS,
+        }
         super().__init__(
             given.pop("dbname"),
             timeout=WAIT_SECONDS,
             max_connections=connections,
             isolation_level="READ COMMITTED",
-            encoding="utf8",
             options=f"{given.pop('options', '')} {options}",
-            **patience | given,
+            **patience | given | {"client_encoding": "utf8"},
         )
+        # Since when each thread wants a connection, and when and why the last attempt to make one failed.
+        self.wanted = threading.local()
+        self.unreachable: tuple[Any, Exception] | None = None
+
+    def connect(self, reuse_if_open: bool = False) -> bool:
+        """Take a kept connection or make one; raises `peewee.OperationalError`, and ValueError if all are in use."""
+        self.wanted.since = monotonic()
+        return super().connect(reuse_if_open)
+
+    def _connect(self) -> Any:
+        # Peewee lets one thread at a time come here. Those that waited while one found that the server is out of reach
+        # do not try for as long again, one after the other.
+        if self.unreachable and self.unreachable[0] > self.wanted.since:
+            raise psycopg.OperationalError(str(self.unreachable[1]))
+        try:
+            return super()._connect()
+        except psycopg.OperationalError as error:
+            self.unreachable = monotonic(), error
+            raise
 
     def _is_closed(self, conn: Any) -> bool:
         # Peewee would ask the server, and let all requests wait for its answer. But an idle connection has something to
@@ -188,6 +253,8 @@ class Postgresql(PooledPsycopg3Database):
     @contextlib.contextmanager
     def migrating(self) -> Iterator[None]:
         """Let one process at a time migrate, all or nothing, a database that can hold any text."""
+        # Whatever has to be done may take its time.
+        self.connection().answer_seconds = None
         with self.atomic():
             self.execute_sql("SET LOCAL lock_timeout = 0")
             self.execute_sql("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
@@ -195,3 +262,4 @@ class Postgresql(PooledPsycopg3Database):
             if encoding != "UTF8":
                 raise UnusableDatabase(f"its encoding is {encoding}: create it with the encoding UTF8")
             yield
+        self.connection().answer_seconds = ANSWER_SECONDS

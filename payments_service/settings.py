@@ -45,18 +45,24 @@ def _whole_number(smallest: int, largest: int) -> Callable[[Any], int]:
 def _database_url(raw: Any) -> str:
     url = str(raw).strip()
     path = url.removeprefix("sqlite:///")
-    if path not in (url, "", ":memory:"):
+    if path not in (url, "", ":memory:") and path.isprintable():
         return f"sqlite:///{PROJECT / path}"
-    try:
-        if url.startswith("postgresql://") and conninfo_to_dict(url).get("dbname"):
-            return url
-    except psycopg.ProgrammingError:
-        # Its text may hold the password.
-        pass
+    if url.startswith("postgresql://") and _is_postgresql(url):
+        return url
     raise ValueError(
         "must name a file, as sqlite:///instance/payments.db or sqlite:////var/lib/payments.db, or a database, as "
         "postgresql://user:password@host:port/name with special characters percent-encoded"
     )
+
+
+def _is_postgresql(url: str) -> bool:
+    """Tell whether a URL names a database, and no part of a password has got into what is not secret."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return False
+    shown = "".join(str(parts.get(name, "")) for name in ("host", "port", "dbname"))
+    return bool(parts.get("dbname")) and shown.isprintable() and not set("@=") & set(shown)
 
 
 def _role_permissions(raw: Any) -> dict[str, list[str]]:

@@ -1,15 +1,18 @@
 """What is PostgreSQL's own: its sessions, its locks between rows, and a server that goes away and comes back"""
 import contextlib
+import os
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 
-from payments_service import UnusableDatabase, database
+from payments_service import UnusableDatabase, database, engines
 
-from .conftest import Server, migrate, on_postgresql, payment
+from .conftest import Server, client_of, make_token, migrate, on_postgresql, payment
 from .postgresql import PASSWORD, PostgresqlServer, wait_until
 
 pytestmark = on_postgresql
@@ -63,6 +66,12 @@ def test_options_of_the_url_are_kept(make_app, database_url):
     with make_app(DATABASE_URL=f"{database_url}?{options}").app_context():
         for name, value in {"application_name": "till", "work_mem": "8MB", "lock_timeout": "5s"}.items():
             assert database.current.execute_sql(f"SHOW {name}").fetchone() == (value,)
+
+
+def test_any_text_is_stored_whatever_encoding_the_url_asks_for(make_app, database_url):
+    client = client_of(make_app(DATABASE_URL=f"{database_url}?client_encoding=LATIN1"), make_token())
+    assert client.post("/payments", json=payment(transaction_id="日本")).status_code == 201
+    assert client.get("/payments").json[0]["transaction_id"] == "日本"
 
 
 def test_a_database_that_cannot_hold_any_text_is_refused(make_new_app, postgresql_databases):
@@ -180,6 +189,41 @@ def test_a_write_whose_connection_is_ended_is_answered_503_and_leaves_nothing(cl
     assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
     assert rows.all("SELECT * FROM payment") == []
     assert client.post("/payments", json=payment()).status_code == 201
+
+
+def test_a_server_that_does_not_answer_is_answered_503(monkeypatch, client, app, rows):
+    monkeypatch.setattr(engines.PatientConnection, "answer_seconds", 1)
+    database.close(app)
+    assert client.get("/payments").status_code == 204
+    others = "datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    ((backend,),) = rows.all(f"SELECT pid FROM pg_stat_activity WHERE {others}")
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        assert client.post("/payments", json=payment()).status_code == 503
+        assert client.post("/payments", json=payment()).status_code == 201
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    assert len(client.get("/payments").json) == 1
+
+
+def test_those_that_wait_while_the_server_is_out_of_reach_wait_once(short_waits, make_new_app):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        app = make_new_app(DATABASE_URL=f"postgresql://till@127.0.0.1:{silent.getsockname()[1]}/payments")
+        start = Barrier(8)
+
+        def get(_):
+            start.wait(timeout=30)
+            return client_of(app, make_token()).get("/payments").status_code
+
+        with ThreadPoolExecutor(8) as others:
+            assert list(others.map(get, range(8))) == [503] * 8
+        silent.setblocking(False)
+        attempts = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                silent.accept()[0].close()
+                attempts += 1
+    assert attempts < 3
 
 
 @pytest.fixture

@@ -60,6 +60,16 @@ def test_settings_are_read_from_the_environment(monkeypatch, tmp_path):
         ("DATABASE_URL", "payments.db"),
         ("DATABASE_URL", "sqlite:///"),
         ("DATABASE_URL", "sqlite:///:memory:"),
+        ("DATABASE_URL", "sqlite:///pay\nments.db"),
+        ("DATABASE_URL", "postgresql://till:secret@127.0.0.1"),
+        ("DATABASE_URL", "postgresql://till:secret@127.0.0.1:5432/pay%0Aments"),
+        ("DATABASE_URL", "postgresql://till:sec%ret@127.0.0.1/payments"),
+        ("DATABASE_URL", "postgresql://till:/secret@127.0.0.1/payments"),
+        ("DATABASE_URL", "postgresql://till:a/secret@127.0.0.1:5432/payments"),
+        ("DATABASE_URL", "postgresql://till:a@secret@127.0.0.1:5432/payments"),
+        ("DATABASE_URL", "postgresql://till:a@secret/b@127.0.0.1/payments"),
+        ("DATABASE_URL", "postgresql://127.0.0.1/payments?dbname=password%3Dsecret"),
+        ("DATABASE_URL", "postgresql://127.0.0.1/payments?colour=secret"),
         ("JWT_SECRET", "short"),
         ("JWT_SECRET", "x" * 31),
         ("JWT_SECRET", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC7"),
@@ -83,6 +93,7 @@ def test_a_wrong_value_stops_the_start_with_one_line_that_names_the_variable(nam
         create_app(settings)
     assert f"PAYMENTS_{name}" in str(refusal.value)
     assert "\n" not in str(refusal.value)
+    assert "secret" not in str(refusal.value).replace("jwt-secret", "") or name != "DATABASE_URL"
 
 
 @pytest.mark.parametrize("command", [["wsgi.py"], ["-m", "flask", "--app", "wsgi", "token"]])

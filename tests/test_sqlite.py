@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -168,6 +169,51 @@ def test_a_file_that_is_no_database_stops_the_start_with_one_line_and_is_not_tou
     assert len(server.log) == 1
     assert server.log[0].startswith(f"payments: the database sqlite:///{file} cannot be used: it was left as it is")
     assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("left", ["empty", "missing"])
+def test_a_log_without_its_file_stops_the_start_and_is_not_touched(server, start_server, file, left):
+    assert server.request("POST", "/payments", payment())[0] == 201
+    server.stop(signal.SIGKILL)
+    log = file.with_name(f"{file.name}-wal")
+    before = log.read_bytes()
+    saved = file.read_bytes()
+    file.unlink()
+    if left == "empty":
+        file.touch()
+    again = start_server()
+    assert again.wait() == 1
+    assert f"it was left as it is, because it is empty while {log} is not" in again.log[-1]
+    assert log.read_bytes() == before
+    file.write_bytes(saved)
+    assert len(start_server().request("GET", "/payments")[1]) == 1
+
+
+def test_a_write_that_a_power_cut_interrupted_is_taken_back_at_the_start(app, many_payments, rows, start_server, file):
+    database.close(app)
+    # As in the first moments of a database, before it has a -wal.
+    rows.execute("PRAGMA journal_mode = delete")
+    rows.execute("PRAGMA cache_size = 1")
+    rows.execute("BEGIN")
+    rows.execute("UPDATE payment SET minor_units = 1")
+    journal = file.with_name(f"{file.name}-journal")
+    left = {path: path.read_bytes() for path in (file, journal)}
+    rows.execute("ROLLBACK")
+    rows.connection.close()
+    for path, content in left.items():
+        path.write_bytes(content)
+    amounts = {payment["amount"] for payment in start_server().request("GET", "/payments")[1]}
+    assert {str(amount) for amount in amounts} == {"45.50"}
+    assert not journal.exists()
+
+
+@pytest.mark.parametrize("path", ["", "/payments.db"])
+def test_a_path_that_is_a_folder_stops_the_start_with_one_line(start_server, tmp_path, path):
+    (tmp_path / "payments.db").mkdir()
+    server = start_server(DATABASE_URL=f"sqlite:///{tmp_path}{path}")
+    assert server.wait() == 1
+    assert len(server.log) == 1
+    assert server.log[0].startswith(f"payments: the database sqlite:///{tmp_path}{path} cannot be used: ")
 
 
 def test_an_empty_file_becomes_a_database(start_server, file):
