@@ -45,8 +45,8 @@ def write(
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function one write transaction: whole or not at all, and on the disk once it returns.
 
-    What it reads with `for_update` stays as it is until then. It runs again if the database undoes it for others to go
-    on. Raises the error that is made for a kind of constraint where it violates one; other errors pass unchanged.
+    It runs again if the database undoes it for others to go on. Raises the error that is made for a kind of constraint
+    where it violates one; other errors pass unchanged.
     """
     makers = {"unique": unique, "foreign_key": foreign_key, "check": check}
 
@@ -79,12 +79,6 @@ def _tried_again(transaction: Callable[P, R]) -> Callable[P, R]:
         return transaction(*args, **kwargs)
 
     return attempts
-
-
-def for_update(query: peewee.ModelSelect) -> peewee.ModelSelect:
-    """Return a query of a write so that nobody changes or deletes its rows before the write ends."""
-    # SQLite lets nobody else write at all.
-    return query.for_update() if current.for_update else query
 
 
 def migrate() -> list[str]:

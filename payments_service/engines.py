@@ -49,7 +49,7 @@ def code_of(error: peewee.PeeweeException) -> str:
 
 
 class Turn:
-    """The context in which one thread of all processes on one SQLite file writes.
+    """The context in which one thread of all processes on the SQLite files of a folder writes.
 
     SQLite alone lets a writer try again and again, at ever longer intervals, and an unlucky one waits for seconds.
     Raises `peewee.OperationalError` if the wait is too long.
@@ -81,24 +81,31 @@ class Turn:
 
     def _lock_directory(self, deadline: Any) -> int:
         # Not the file: closing a descriptor of it would drop the locks that SQLite holds on it.
-        try:
-            directory = os.open(self.directory, os.O_RDONLY)
-        except OSError as error:
-            raise peewee.OperationalError(str(error)) from error
-        while True:
+        with contextlib.ExitStack() as unless_locked:
             try:
-                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return directory
-            except BlockingIOError:
-                if monotonic() > deadline:
-                    os.close(directory)
-                    raise peewee.OperationalError("writes of other processes took too long") from None
-                sleep(self.STEP)
+                directory = os.open(self.directory, os.O_RDONLY)
+                unless_locked.callback(os.close, directory)
+                while not _try_lock(directory):
+                    if monotonic() > deadline:
+                        raise peewee.OperationalError("writes of other processes took too long")
+                    sleep(self.STEP)
+            except OSError as error:
+                raise peewee.OperationalError(str(error)) from error
+            unless_locked.pop_all()
+            return directory
 
     def __exit__(self, *_: Any) -> None:
         os.close(self.of_all_processes)
         self.ended = monotonic()
         self.of_this_process.release()
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
 
 
 class Sqlite(PooledSqliteDatabase):
@@ -195,7 +202,7 @@ class Postgresql(PooledPsycopg3Database):
 
     def __init__(self, url: str, connections: int) -> None:
         given = conninfo_to_dict(url)
-        self.location = f"postgresql://{given.get('host', '')}:{given.get('port', '')}/{given['dbname']}"
+        self.location = f"postgresql://{given.get('host', '')}:{given.get('port', 5432)}/{given['dbname']}"
         session = {
             # A commit returns once the payment is on the disk, whatever the server's default is.
             "synchronous_commit": "on",

@@ -14,6 +14,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
+from time import sleep
 from typing import Any
 
 from .conftest import BITCOIN_LIGHTNING, BTC, CASH, CREDIT_CARD, EUR, PROJECT, SECRET, Rows, Server
@@ -85,7 +86,7 @@ class Till:
                 self.ledger.wrong_answers.append((body, answer))
                 return None
             self.ledger.payments_in_doubt += 1
-            if not transaction_id:
+            if not transaction_id or self.box.closed.is_set():
                 return None
 
     def link(self, payment_id: str, ticket_id: str) -> None:
@@ -101,6 +102,8 @@ class Till:
                 self.ledger.wrong_answers.append((payment_id, ticket_id, answer))
                 return
             self.ledger.links_in_doubt += 1
+            if self.box.closed.is_set():
+                return
 
 
 class Box:
@@ -108,7 +111,8 @@ class Box:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.closing = threading.Event()
+        # Tills begin nothing more once it is closing, and do not try again once it is closed for good.
+        self.closing, self.closed = threading.Event(), threading.Event()
         self.start()
 
     def start(self) -> None:
@@ -122,7 +126,7 @@ class Box:
         return Server(PROJECT, {"DATABASE_URL": self.url, "JWT_SECRET": SECRET})
 
     def kill(self) -> None:
-        """End the service as a power cut does."""
+        """End the service with no chance to finish anything."""
         self.server.stop(signal.SIGKILL)
 
     def ask(self, method: str, path: str, body: Any = None) -> Answer:
@@ -133,7 +137,7 @@ class Box:
             answer = None
         if answer is None or answer[0] == 503:
             # A till that tried again at once would only keep the box from coming back.
-            self.closing.wait(1 / 50)
+            sleep(1 / 50)
         return answer
 
 
@@ -142,7 +146,7 @@ def kill_service(box: Box, chance: random.Random) -> None:
     box.kill()
     while chance.random() < 1 / 4:
         started = box.launch()
-        threading.Event().wait(chance.uniform(0, 1))
+        sleep(chance.uniform(0, 1))
         started.stop(signal.SIGKILL)
     box.start()
 
@@ -167,14 +171,17 @@ def run(engine: str, kills: int, seed: int) -> str:
             working = [threads.submit(till.work) for till in tills]
             try:
                 for _ in range(kills):
-                    threading.Event().wait(chance.uniform(0, 1))
+                    sleep(chance.uniform(0, 1))
                     if engine == "postgresql restarted":
                         postgresql.stop(chance.choice([signal.SIGINT, signal.SIGQUIT]))
-                        threading.Event().wait(chance.uniform(0, 1) / 2)
+                        sleep(chance.uniform(0, 1) / 2)
                         postgresql.start()
                     else:
                         kill_service(box, chance)
-                threading.Event().wait(1)
+                sleep(1)
+            except BaseException:
+                box.closed.set()
+                raise
             finally:
                 box.closing.set()
         ledger = Ledger()

@@ -2,6 +2,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from flask.testing import FlaskClient
 
 from payments_service import database
 
@@ -153,3 +154,13 @@ def test_two_applications_in_one_process_keep_to_their_own_databases(make_app, n
     assert client_of(one, make_token()).post("/payments", json=payment()).status_code == 201
     assert client_of(other, make_token()).get("/payments").status_code == 204
     assert client_of(one, make_token()).get("/payments").status_code == 200
+
+
+def test_a_row_that_the_code_should_never_write_is_answered_500(app, rows, caplog):
+    rows.execute("ALTER TABLE payment ADD COLUMN unforeseen TEXT CHECK (unforeseen IS NOT NULL)")
+    app.test_client_class = FlaskClient
+    response = client_of(app, make_token()).post("/payments", json=payment())
+    assert response.status_code == 500
+    assert response.json["message"] == "The service failed; its log says why."
+    assert "unforeseen" not in response.text
+    assert "unforeseen" in caplog.text

@@ -6,4 +6,4 @@ from .soak import RUNS, run
 
 @pytest.mark.parametrize("engine", RUNS)
 def test_what_was_acknowledged_outlives_kills(engine):
-    print(run(engine, kills=3, seed=1))
+    run(engine, kills=3, seed=1)

@@ -61,8 +61,8 @@ def test_writes_run_at_one_isolation_level_whatever_the_server_does_by_default(r
         assert isolation() == "read committed"
 
 
-def test_options_of_the_url_are_kept(make_app, database_url):
-    options = "application_name=till&options=-c%20work_mem%3D8MB"
+def test_options_of_the_url_are_kept_but_for_those_the_service_relies_on(make_app, database_url):
+    options = "application_name=till&options=-c%20work_mem%3D8MB%20-c%20lock_timeout%3D0"
     with make_app(DATABASE_URL=f"{database_url}?{options}").app_context():
         for name, value in {"application_name": "till", "work_mem": "8MB", "lock_timeout": "5s"}.items():
             assert database.current.execute_sql(f"SHOW {name}").fetchone() == (value,)
@@ -85,6 +85,27 @@ def test_a_database_that_cannot_hold_any_text_is_refused(make_new_app, postgresq
         database.close(app)
     finally:
         postgresql_databases.connection.execute(f"DROP DATABASE {name}")
+
+
+def test_a_role_that_may_not_create_tables_stops_the_start_with_one_line(rows, start_server):
+    rows.execute("DROP SCHEMA public")
+    server = start_server()
+    rows.execute("CREATE SCHEMA public")
+    assert server.wait() == 1
+    assert len(server.log) == 1
+    assert "cannot be used: no schema has been selected to create in" in server.log[0]
+
+
+def test_a_migration_waits_for_another_for_as_long_as_it_takes(short_waits, make_new_app, rows):
+    app = make_new_app()
+    rows.execute("SELECT pg_advisory_lock(?)", engines.MIGRATION_LOCK)
+    with ThreadPoolExecutor(1) as other:
+        migrating = other.submit(migrate, app)
+        wait_for_lock(rows)
+        with pytest.raises(TimeoutError):
+            migrating.result(timeout=3)
+        rows.execute("SELECT pg_advisory_unlock(?)", engines.MIGRATION_LOCK)
+        assert len(migrating.result()) == 1
 
 
 def wait_for_lock(rows):

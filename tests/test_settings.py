@@ -33,6 +33,11 @@ def test_the_defaults_are_those_of_the_readme():
     assert settings["ROLE_PERMISSIONS"] == {}
 
 
+@pytest.mark.parametrize("url", ["postgresql://till:s%40@db:5433/payments?sslmode=require", "postgresql:///payments"])
+def test_a_database_url_is_taken_as_it_is_but_for_blanks_around_it(url):
+    assert read_settings({"JWT_SECRET": SECRET, "DATABASE_URL": f" {url}\n"})["DATABASE_URL"] == url
+
+
 def test_settings_are_read_from_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("PAYMENTS_PORT", "8000")
     monkeypatch.setenv("PAYMENTS_DATABASE_URL", f"sqlite:///{tmp_path}/till.db")
@@ -58,6 +63,7 @@ def test_settings_are_read_from_the_environment(monkeypatch, tmp_path):
         ("THREADS", "many"),
         ("DATABASE_URL", "mysql://localhost/payments"),
         ("DATABASE_URL", "payments.db"),
+        ("DATABASE_URL", "host=127.0.0.1 dbname=payments"),
         ("DATABASE_URL", "sqlite:///"),
         ("DATABASE_URL", "sqlite:///:memory:"),
         ("DATABASE_URL", "sqlite:///pay\nments.db"),

@@ -150,15 +150,24 @@ def test_a_database_that_is_damaged_while_it_is_served_is_answered_503(client, m
 
 @pytest.mark.parametrize("damaged", ["first page", "last page"])
 def test_a_damaged_database_stops_the_start_with_one_line_and_is_not_touched(
-    many_payments, rows, start_server, file, damaged
+    app, many_payments, rows, start_server, file, damaged
 ):
+    database.close(app)
     rows.connection.close()
     damage(file, damaged)
-    before = file.read_bytes()
+    log = file.with_name(f"{file.name}-wal")
+    log.touch()
+    before = file.read_bytes(), log.read_bytes()
     server = start_server()
     assert server.wait() == 1
     assert server.log[-1].startswith(f"payments: the database sqlite:///{file} cannot be used: it was left as it is")
-    assert file.read_bytes() == before
+    assert (file.read_bytes(), log.read_bytes()) == before
+
+
+def test_the_folder_of_a_new_database_is_made_for_its_owner_alone(start_server, tmp_path):
+    server = start_server(DATABASE_URL=f"sqlite:///{tmp_path}/new/folder/payments.db")
+    assert server.request("GET", "/payments") == (204, None)
+    assert (tmp_path / "new" / "folder").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("content", [b"not a database " * 100, b"SQLite format 3\0", b"\0" * 8192])

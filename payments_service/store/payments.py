@@ -6,7 +6,7 @@ from uuid import UUID
 from peewee import ModelSelect
 from uuid_utils.compat import uuid7
 
-from ..database import for_update, write
+from ..database import write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Currency, Method, Payment
 from ..money import AmountRefused, from_minor_units, to_minor_units
@@ -62,7 +62,7 @@ def add(*, method_id: UUID, currency_id: UUID, transaction_id: str, amount: Deci
     `Conflict` for a transaction_id in use.
     """
     columns = _columns(method_id, currency_id, amount)
-    # Made within the write: on SQLite, where no other is at work then, the order of ids is the order of commits.
+    # Made within the write: where one process alone writes to SQLite, the order of ids is the order of commits.
     payment_id = uuid7()
     columns["transaction_id"] = transaction_id if transaction_id.strip() else str(payment_id)
     Payment.insert(id=payment_id, **columns).execute()
@@ -83,14 +83,16 @@ def update(
 
     Raises `NotFound`, `Invalid` for a `sent_id` that is another payment's, and what `add` raises.
     """
-    if for_update(Payment.select(Payment.id).where(Payment.id == payment_id)).first() is None:
+    if not Payment.select().where(Payment.id == payment_id).exists():
         raise NotFound(NO_PAYMENT)
     if sent_id not in (None, payment_id):
         raise Invalid(id="This is not the id in the path.")
     columns = _columns(method_id, currency_id, amount)
     if transaction_id.strip():
         columns["transaction_id"] = transaction_id
-    Payment.update(**columns).where(Payment.id == payment_id).execute()
+    if not Payment.update(**columns).where(Payment.id == payment_id).execute():
+        # PostgreSQL lets another write delete it in between.
+        raise NotFound(NO_PAYMENT)
 
 
 @write(foreign_key=lambda: Conflict(LINKED))
