@@ -10,10 +10,10 @@ import jwt
 
 from . import wire
 from .errors import BODY_LIMIT, ErrorSchema, NotPermitted, NotSignedIn
+from .keys import SECRET_ALGORITHM, read_keys
 from .settings import SettingError
 
 COOKIE = "accessToken"
-ALGORITHM = "HS256"
 SECURITY_SCHEMES = {COOKIE: {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "A JWT"}}
 # Nothing of this size is a token; decoding it would only cost time.
 TOKEN_LIMIT = 8 * 1024
@@ -112,27 +112,37 @@ def read_token(token: str | None) -> set[str]:
         raise NotSignedIn("The access token is not valid.")
     config = flask.current_app.config
     try:
-        claims = jwt.decode(
-            token,
-            config["JWT_SECRET"],
-            algorithms=[ALGORITHM],
-            issuer=config["JWT_ISSUER"],
-            audience=config["JWT_AUDIENCE"],
-            leeway=config["JWT_LEEWAY"],
-            options={
-                "require": ["exp"],
-                "verify_aud": config["JWT_AUDIENCE"] is not None,
-                # Issuers that count their users and tokens put numbers there, and nothing here depends on them.
-                "verify_sub": False,
-                "verify_jti": False,
-            },
-        )
-        return _granted(claims, config["ROLE_PERMISSIONS"])
+        return _granted(_verified_claims(token, config), config["ROLE_PERMISSIONS"])
     except jwt.ExpiredSignatureError:
         raise NotSignedIn("The access token has expired: refresh it.") from None
     except Exception:
         # Whatever else a text from outside leads to while it is taken apart, it is no token of ours.
         raise NotSignedIn("The access token is not valid.") from None
+
+
+def _verified_claims(token: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return the claims of a token that one of our keys verifies; raises a `jwt.InvalidTokenError`, and more."""
+    for key in config["JWT_KEYS"].verifying:
+        try:
+            return jwt.decode(
+                token,
+                key,
+                # Ours, whatever the token says of itself.
+                algorithms=[config["JWT_KEYS"].algorithm],
+                issuer=config["JWT_ISSUER"],
+                audience=config["JWT_AUDIENCE"],
+                leeway=config["JWT_LEEWAY"],
+                options={
+                    "require": ["exp"],
+                    "verify_aud": config["JWT_AUDIENCE"] is not None,
+                    # Issuers that count their users and tokens put numbers there, and nothing here depends on them.
+                    "verify_sub": False,
+                    "verify_jti": False,
+                },
+            )
+        except jwt.InvalidSignatureError:
+            continue
+    raise jwt.InvalidSignatureError
 
 
 def _granted(claims: dict[str, Any], role_permissions: dict[str, list[str]]) -> set[str]:
@@ -150,26 +160,28 @@ def _granted(claims: dict[str, Any], role_permissions: dict[str, list[str]]) -> 
 
 
 def issue_token(settings: dict[str, Any], lifetime: timedelta) -> str:
-    """Return an access token with every permission, good for `lifetime`, for a technician at the box."""
+    """Return an access token with every permission, good for `lifetime`, for a technician at the box.
+
+    Raises `NotPermitted` where the box has public keys alone.
+    """
+    keys = settings["JWT_KEYS"]
+    if keys.algorithm != SECRET_ALGORITHM:
+        raise NotPermitted("This box can only verify access tokens: get one from the service that signs people in.")
     now = datetime.now(timezone.utc)
     claims = {"sub": "technician", "type": "access", "permissions": list(Permission), "iat": now, "exp": now + lifetime}
     if settings["JWT_ISSUER"]:
         claims["iss"] = settings["JWT_ISSUER"]
     if settings["JWT_AUDIENCE"]:
         claims["aud"] = settings["JWT_AUDIENCE"]
-    return jwt.encode(claims, settings["JWT_SECRET"], algorithm=ALGORITHM)
+    return jwt.encode(claims, keys.verifying[0], algorithm=keys.algorithm)
 
 
 def init_app(app: flask.Flask) -> None:
     """Check every request to `app`.
 
-    Raises `SettingError` for a secret that PyJWT does not sign with, such as the text of a public key, and for a role
-    with a permission that does not exist.
+    Raises `SettingError` for keys that are not taken, and for a role with a permission that does not exist.
     """
-    try:
-        jwt.encode({}, app.config["JWT_SECRET"], ALGORITHM)
-    except jwt.InvalidKeyError as error:
-        raise SettingError(f"PAYMENTS_JWT_SECRET or its file holds no secret: {error}") from None
+    app.config["JWT_KEYS"] = read_keys(app.config)
     for role, permissions in app.config["ROLE_PERMISSIONS"].items():
         for name in permissions:
             if name not in list(Permission):

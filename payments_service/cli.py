@@ -43,7 +43,8 @@ class Group(AppGroup):
 @with_appcontext
 def token() -> None:
     """Print an access token with all permissions, good for an hour."""
-    click.echo(access.issue_token(flask.current_app.config, TOKEN_LIFETIME))
+    with one_line_refusals():
+        click.echo(access.issue_token(flask.current_app.config, TOKEN_LIFETIME))
 
 
 @click.command()

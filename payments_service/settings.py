@@ -1,8 +1,6 @@
 """The settings: where they are read and checked."""
 import json
 import logging
-import os
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 PREFIX = "PAYMENTS_"
 PROJECT = Path(__file__).resolve().parent.parent
-GENERATED_SECRET_FILE = PROJECT / "instance" / "jwt-secret"
-# RFC 7518, section 3.2: an HS256 key is at least as long as its hash.
-SECRET_BYTES = 32
+ALGORITHMS = ["HS256", "RS256", "ES256", "EdDSA"]
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +61,12 @@ def _is_postgresql(url: str) -> bool:
     return bool(parts.get("dbname")) and shown.isprintable() and not set("@=") & set(shown)
 
 
+def _algorithm(raw: Any) -> str:
+    if raw not in ALGORITHMS:
+        raise ValueError(f"must be {', '.join(ALGORITHMS[:-1])} or {ALGORITHMS[-1]}")
+    return raw
+
+
 def _role_permissions(raw: Any) -> dict[str, list[str]]:
     wanted = 'must be JSON like {"cashier": ["payments_read", "payments_create"]}'
     try:
@@ -87,6 +89,8 @@ SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "DATABASE_URL": (_database_url, _database_url("sqlite:///instance/payments.db")),
     "JWT_SECRET": (_text, None),
     "JWT_SECRET_FILE": (_text, None),
+    "JWT_PUBLIC_KEY_FILE": (_text, None),
+    "JWT_ALGORITHM": (_algorithm, None),
     "JWT_ISSUER": (_text, None),
     "JWT_AUDIENCE": (_text, None),
     # Bounded, because a long leeway would be a switch that turns expiry off.
@@ -98,8 +102,7 @@ SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
 def read_settings(given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return every setting by its name without `PAYMENTS_`, checked, with defaults filled in.
 
-    `given` has the same names; without it the environment is read. A blank value counts as not set. `JWT_SECRET`
-    is always there afterwards: when neither it nor its file is set, the service makes one on its first start.
+    `given` has the same names; without it the environment is read. A blank value counts as not set.
 
     Raises `SettingError` for a value that is refused.
     """
@@ -121,45 +124,4 @@ def read_settings(given: Mapping[str, Any] | None = None) -> dict[str, Any]:
             settings[name] = read(raw)
         except ValueError as error:
             raise SettingError(f"{PREFIX}{name} {error}") from None
-    settings["JWT_SECRET"] = _jwt_secret(settings["JWT_SECRET"], settings["JWT_SECRET_FILE"])
     return settings
-
-
-def _jwt_secret(secret: str | None, file: str | None) -> str:
-    if secret and file:
-        raise SettingError("PAYMENTS_JWT_SECRET and PAYMENTS_JWT_SECRET_FILE are both set: keep one of them")
-    source = f"{PREFIX}JWT_SECRET"
-    if not secret:
-        path = PROJECT / file if file else GENERATED_SECRET_FILE
-        source = f"{PREFIX}JWT_SECRET_FILE {path}"
-        if not file:
-            _generate_secret(path)
-        try:
-            secret = path.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingError(f"{source} cannot be read: {error}") from None
-    if len(secret.encode()) < SECRET_BYTES:
-        raise SettingError(f"{source} must hold at least {SECRET_BYTES} bytes")
-    return secret
-
-
-def _generate_secret(path: Path) -> None:
-    """Write a random secret to `path` unless there is one, whole or not at all, also when two processes try at once."""
-    if path.exists():
-        return
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(SECRET_BYTES) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-            logger.warning("No secret for access tokens is set: wrote a random one to %s", path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    except OSError as error:
-        raise SettingError(f"PAYMENTS_JWT_SECRET is not set and {path} cannot be written: {error}") from None

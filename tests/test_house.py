@@ -9,6 +9,7 @@ from .conftest import PROJECT
 PACKAGE = PROJECT / "payments_service"
 ORDER = [
     "settings",
+    "keys",
     "errors",
     "wire",
     "access",

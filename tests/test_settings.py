@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from payments_service import SettingError, create_app
+from payments_service.keys import read_keys
 from payments_service.settings import read_settings
 
 from .conftest import PROJECT, SECRET, environment, make_token
@@ -81,6 +82,12 @@ def test_settings_are_read_from_the_environment(monkeypatch, tmp_path):
         ("JWT_SECRET", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC7"),
         ("JWT_SECRET", "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----"),
         ("JWT_SECRET_FILE", "/nowhere/jwt-secret"),
+        ("JWT_PUBLIC_KEY_FILE", "/nowhere/public.pem"),
+        ("JWT_PUBLIC_KEY_FILE", "/dev/null"),
+        ("JWT_PUBLIC_KEY_FILE", __file__),
+        ("JWT_ALGORITHM", "none"),
+        ("JWT_ALGORITHM", "HS512"),
+        ("JWT_ALGORITHM", "RS256"),
         ("JWT_LEEWAY", "-1"),
         ("JWT_LEEWAY", "301"),
         ("JWT_LEEWAY", "1e3"),
@@ -93,7 +100,7 @@ def test_settings_are_read_from_the_environment(monkeypatch, tmp_path):
 )
 def test_a_wrong_value_stops_the_start_with_one_line_that_names_the_variable(name, value):
     settings = {"JWT_SECRET": SECRET} | {name: value}
-    if name == "JWT_SECRET_FILE":
+    if name.endswith("_FILE"):
         del settings["JWT_SECRET"]
     with pytest.raises(SettingError) as refusal:
         create_app(settings)
@@ -111,13 +118,14 @@ def test_the_process_that_refuses_its_settings_says_so_in_one_line(project, comm
     assert result.stderr == "payments: PAYMENTS_PORT must be a whole number from 0 to 65535\n"
 
 
-def test_a_secret_in_two_places_is_refused(tmp_path):
-    with pytest.raises(SettingError, match="PAYMENTS_JWT_SECRET_FILE"):
-        read_settings({"JWT_SECRET": SECRET, "JWT_SECRET_FILE": str(tmp_path)})
+@pytest.mark.parametrize("other", ["JWT_SECRET_FILE", "JWT_PUBLIC_KEY_FILE"])
+def test_keys_in_two_places_are_refused(tmp_path, other):
+    with pytest.raises(SettingError, match=f"PAYMENTS_{other}"):
+        read_keys(read_settings({"JWT_SECRET": SECRET, other: str(tmp_path)}))
 
 
 def test_a_secret_is_measured_in_bytes():
-    assert read_settings({"JWT_SECRET": "ü" * 16})["JWT_SECRET"] == "ü" * 16
+    assert read_keys(read_settings({"JWT_SECRET": "ü" * 16})).verifying == ["ü" * 16]
 
 
 def test_relative_paths_start_at_the_projects_folder(project, start_server, tmp_path):
@@ -129,7 +137,7 @@ def test_relative_paths_start_at_the_projects_folder(project, start_server, tmp_
 
 def test_a_secret_is_read_from_its_file(tmp_path):
     (tmp_path / "secret").write_text(f"{SECRET}\n")
-    assert read_settings({"JWT_SECRET_FILE": str(tmp_path / "secret")})["JWT_SECRET"] == SECRET
+    assert read_keys(read_settings({"JWT_SECRET_FILE": str(tmp_path / "secret")})).verifying == [SECRET]
 
 
 def test_a_misspelt_setting_is_logged(caplog):
@@ -150,9 +158,9 @@ def test_the_first_start_without_a_secret_writes_one_that_only_its_owner_reads(p
 
 def test_many_first_starts_at_once_share_one_secret(tmp_path, monkeypatch):
     for number in range(20):
-        monkeypatch.setattr("payments_service.settings.GENERATED_SECRET_FILE", tmp_path / str(number) / "jwt-secret")
+        monkeypatch.setattr("payments_service.keys.GENERATED_SECRET_FILE", tmp_path / str(number) / "jwt-secret")
         with ThreadPoolExecutor(8) as starters:
-            secrets = list(starters.map(lambda _: read_settings({})["JWT_SECRET"], range(8)))
+            secrets = list(starters.map(lambda _: read_keys(read_settings({})).verifying[0], range(8)))
         assert len(set(secrets)) == 1
         assert [path.name for path in (tmp_path / str(number)).iterdir()] == ["jwt-secret"]
 

@@ -1,10 +1,15 @@
 """The accessToken cookie"""
 import base64
+import hmac
 import json
 import time
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from payments_service import SettingError
 
 from .conftest import PERMISSIONS, SECRET, client_of, make_token
 
@@ -41,6 +46,7 @@ def test_claims_that_say_nothing_against_access_are_let_in(app, claims):
         {"exp": []},
         {"exp": int(time.time()) - 86400},
         {"nbf": int(time.time()) + 86400},
+        {"iat": int(time.time()) + 86400},
         {"type": "refresh"},
         {"type": "refreshed"},
         {"type": 1},
@@ -151,3 +157,98 @@ def test_the_box_issues_tokens_that_open_everything(make_app):
     assert sorted(claims["permissions"]) == sorted(PERMISSIONS)
     assert claims["exp"] - claims["iat"] == 3600
     assert get_payments(app, token).status_code == 204
+
+
+KEYS = {
+    "RS256": rsa.generate_private_key(65537, 2048),
+    "ES256": ec.generate_private_key(ec.SECP256R1()),
+    "EdDSA": ed25519.Ed25519PrivateKey.generate(),
+}
+
+
+def public(key):
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+@pytest.fixture
+def app_with_public_keys(make_app, tmp_path):
+    def make(*texts, **settings):
+        (tmp_path / "public.pem").write_text("".join(texts))
+        return make_app(JWT_SECRET="", JWT_PUBLIC_KEY_FILE=str(tmp_path / "public.pem"), **settings)
+
+    return make
+
+
+@pytest.mark.parametrize("algorithm", KEYS)
+def test_tokens_are_verified_by_a_public_key(app_with_public_keys, algorithm):
+    app = app_with_public_keys(public(KEYS[algorithm]), JWT_ALGORITHM=algorithm)
+    assert get_payments(app, make_token(secret=KEYS[algorithm], algorithm=algorithm)).status_code == 204
+
+
+@pytest.mark.parametrize("algorithm", KEYS)
+def test_a_public_key_verifies_nothing_but_its_own_algorithm(app_with_public_keys, algorithm):
+    app = app_with_public_keys(public(KEYS[algorithm]))
+    others = [make_token(secret=key, algorithm=name) for name, key in KEYS.items() if name != algorithm]
+    forged = [signed_by_text("HS256", text) for text in (public(KEYS[algorithm]), public(KEYS[algorithm]).strip())]
+    for token in [*others, *forged, make_token(), unsigned(), make_token(secret=KEYS["RS256"], algorithm="PS256")]:
+        assert get_payments(app, token).status_code == 401
+
+
+def signed_by_text(algorithm, text):
+    """Return a token that a careless verifier would take: signed by HMAC with a public key's text."""
+    parts = ({"alg": algorithm, "typ": "JWT"}, {"exp": int(time.time()) + 60, "permissions": PERMISSIONS})
+    signed = b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts)
+    signature = hmac.digest(text.encode(), signed, "sha256")
+    return (signed + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+
+
+def test_public_keys_are_exchanged_without_an_outage(app_with_public_keys):
+    old, new, strange = (ed25519.Ed25519PrivateKey.generate() for _ in range(3))
+    app = app_with_public_keys("The one to come:\n", public(new), public(old))
+    for key, code in {old: 204, new: 204, strange: 401}.items():
+        assert get_payments(app, make_token(secret=key, algorithm="EdDSA")).status_code == code
+
+
+def test_secrets_are_exchanged_without_an_outage(make_app, tmp_path):
+    old, new = "the secret until now, over 32 bytes", "the secret from now on, over 32 bytes"
+    (tmp_path / "secrets").write_text(f"{new}\n\n{old}\n")
+    app = make_app(JWT_SECRET="", JWT_SECRET_FILE=str(tmp_path / "secrets"))
+    for secret, code in {old: 204, new: 204, SECRET: 401, f"{new}\n\n{old}": 401}.items():
+        assert get_payments(app, make_token(secret=secret)).status_code == code
+    token = app.test_cli_runner().invoke(args=["token"]).output.strip()
+    assert jwt.decode(token, new, algorithms=["HS256"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        public(rsa.generate_private_key(65537, 1024)),
+        public(ec.generate_private_key(ec.SECP384R1())),
+        public(KEYS["RS256"]) + public(KEYS["ES256"]),
+        public(KEYS["RS256"]).replace("M", "N", 1),
+        KEYS["EdDSA"].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+        SECRET,
+    ],
+    ids=["short RSA", "other curve", "two kinds", "broken", "private", "secret"],
+)
+def test_keys_that_are_not_taken_stop_the_start(app_with_public_keys, text):
+    with pytest.raises(SettingError, match="PAYMENTS_JWT_PUBLIC_KEY_FILE .* must hold public keys in PEM"):
+        app_with_public_keys(text)
+
+
+def test_an_algorithm_that_the_key_is_not_for_stops_the_start(app_with_public_keys):
+    with pytest.raises(SettingError, match="is for ES256, but PAYMENTS_JWT_ALGORITHM is RS256"):
+        app_with_public_keys(public(KEYS["ES256"]), JWT_ALGORITHM="RS256")
+
+
+def test_a_box_with_public_keys_alone_issues_no_tokens(app_with_public_keys):
+    result = app_with_public_keys(public(KEYS["EdDSA"])).test_cli_runner().invoke(args=["token"])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: This box can only verify access tokens")
+
+
+def test_no_part_of_a_token_is_logged(app, caplog):
+    caplog.set_level("DEBUG")
+    for token in (make_token(), make_token(secret="another secret, over 32 bytes long as well"), make_token()[:-2]):
+        get_payments(app, token)
+        assert not [part for part in token.split(".") if part in caplog.text]
