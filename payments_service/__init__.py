@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask
 
-from . import access, cli, database, errors, wire
+from . import access, cli, database, errors, origins, wire
 from .blueprints import currencies, methods, openapi, payments, ticket_payments
 from .engines import UnusableDatabase
 from .settings import SettingError, read_settings
@@ -36,6 +36,7 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
         },
     )
     wire.init_app(app)
+    origins.init_app(app)
     access.init_app(app)
     database.init_app(app)
     cli.init_app(app)

@@ -11,6 +11,7 @@ import jwt
 from . import wire
 from .errors import BODY_LIMIT, ErrorSchema, NotPermitted, NotSignedIn
 from .keys import SECRET_ALGORITHM, read_keys
+from .origins import check_origin, is_preflight
 from .settings import SettingError
 
 COOKIE = "accessToken"
@@ -84,15 +85,16 @@ class Blueprint(flask_smorest.Blueprint):
 
 
 def check_access() -> None:
-    """Let the request pass if its route is public or its token grants what the route declares.
+    """Let the request pass if its route is public, or if its token grants what the route declares.
 
     Raises `NotSignedIn` or `NotPermitted`, before anything else of the request is looked at.
     """
     view = flask.current_app.view_functions.get(flask.request.endpoint or "")
     permission = getattr(view, "_apidoc", {}).get("permission")
-    if permission == PUBLIC:
+    if permission == PUBLIC or is_preflight():
         return
     granted = read_token(flask.request.cookies.get(COOKIE))
+    check_origin()
     if flask.request.routing_exception is not None:
         return
     if permission is None:

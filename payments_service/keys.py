@@ -95,7 +95,7 @@ def read_keys(settings: Mapping[str, Any]) -> Keys:
 
 
 def _generate_secret(path: Path) -> None:
-    """Write a random secret to `path` unless there is one: whole or not at all, and one if two processes try at once."""
+    """Write a random secret to `path` unless there is one, whole and only one, also when two processes try at once."""
     if path.exists():
         return
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")

@@ -1,6 +1,7 @@
 """The settings: where they are read and checked."""
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 PREFIX = "PAYMENTS_"
 PROJECT = Path(__file__).resolve().parent.parent
+# In lower case and without the port that is the scheme's own (RFC 6454, section 6.2).
+ORIGIN = re.compile(r"(?!http:.*:80$|https:.*:443$)https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 ALGORITHMS = ["HS256", "RS256", "ES256", "EdDSA"]
 
 logger = logging.getLogger(__name__)
@@ -81,6 +84,13 @@ def _role_permissions(raw: Any) -> dict[str, list[str]]:
     return dict(roles)
 
 
+def _origins(raw: Any) -> frozenset[str]:
+    origins = frozenset(origin.strip() for origin in str(raw).split(","))
+    if not all(ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError("must be origins as browsers write them, by comma, such as https://office.example:8443")
+    return origins
+
+
 # Each setting by its name without the prefix: how it is read, and its default.
 SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "HOST": (_text, "127.0.0.1"),
@@ -96,6 +106,7 @@ SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     # Bounded, because a long leeway would be a switch that turns expiry off.
     "JWT_LEEWAY": (_whole_number(0, 300), 10),
     "ROLE_PERMISSIONS": (_role_permissions, {}),
+    "TRUSTED_ORIGINS": (_origins, frozenset()),
 }
 
 

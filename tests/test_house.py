@@ -12,6 +12,7 @@ ORDER = [
     "keys",
     "errors",
     "wire",
+    "origins",
     "access",
     "money",
     "examples",

@@ -1,0 +1,57 @@
+"""Which web pages may call: a browser sends its cookies with whatever any page makes it ask for."""
+import flask
+
+from .errors import NotPermitted
+
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+# What a page of a trusted origin may read besides the body.
+EXPOSED_HEADERS = "Retry-After, X-Request-Id"
+PREFLIGHT_SECONDS = 600
+
+
+def is_trusted() -> bool:
+    """Tell whether a page of a trusted origin made the request."""
+    return flask.request.headers.get("Origin") in flask.current_app.config["TRUSTED_ORIGINS"]
+
+
+def is_preflight() -> bool:
+    """Tell whether the request is a browser asking, without cookies, whether a trusted page may make one."""
+    return flask.request.method == "OPTIONS" and is_trusted()
+
+
+def check_origin() -> None:
+    """Let the request pass unless a page of another origin, and not a trusted one, made a browser send it.
+
+    Raises `NotPermitted`. The rule is that of Go's `http.CrossOriginProtection`: a browser says where a request comes
+    from by Sec-Fetch-Site, older ones by Origin, and what is no browser by neither.
+    """
+    request = flask.request
+    if request.method in SAFE_METHODS or is_trusted():
+        return
+    site = request.headers.get("Sec-Fetch-Site", "")
+    origin = request.headers.get("Origin", "")
+    if site in ("same-origin", "none") or not site and (not origin or origin.partition("://")[2] == request.host):
+        return
+    raise NotPermitted("A page of another origin sent this: let PAYMENTS_TRUSTED_ORIGINS name it if it may.")
+
+
+def _allow_trusted(response: flask.Response) -> flask.Response:
+    """Tell the browser, by CORS (the Fetch standard), that a page of a trusted origin may read the answer."""
+    # The answer depends on it also where it allows nothing.
+    response.vary.add("Origin")
+    if is_trusted():
+        response.headers["Access-Control-Allow-Origin"] = flask.request.headers["Origin"]
+        response.headers["Access-Control-Allow-Credentials"] = "true"
+        if is_preflight():
+            response.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(response.allow))
+            response.headers["Access-Control-Allow-Headers"] = "Content-Type"
+            response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
+        else:
+            response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+    return response
+
+
+def init_app(app: flask.Flask) -> None:
+    """Give the answers of `app` the headers that trusted pages need, if there are any."""
+    if app.config["TRUSTED_ORIGINS"]:
+        app.after_request(_allow_trusted)
