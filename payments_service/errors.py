@@ -151,7 +151,8 @@ def handle_database_fault(error: Exception) -> Answer:
     if isinstance(error, (peewee.IntegrityError, peewee.DataError, peewee.ProgrammingError)):
         raise error
     flask.g.database_failed = True
-    logger.error("The database failed at %s %s", flask.request.method, flask.request.path, exc_info=error)
+    request = flask.request
+    logger.error("The database failed at %s %s (%s)", request.method, request.path, flask.g.request_id, exc_info=error)
     code = HTTPStatus.SERVICE_UNAVAILABLE
     message = "The database is not available now: try again."
     return error_body(code, message), code, {"Retry-After": str(RETRY_AFTER_SECONDS)}

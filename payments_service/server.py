@@ -18,6 +18,7 @@ from waitress.utilities import RequestEntityTooLarge
 
 from . import database
 from .errors import BODY_LIMIT, HEADER_LIMIT, error_body
+from .wire import ANSWER_HEADERS
 
 # A body up to this size is read to its end before it is refused, unless the sender asks first.
 DISCARD_LIMIT = 16 * 1024 * 1024
@@ -66,7 +67,7 @@ class JsonErrorTask(ErrorTask):
         refusal = error_body(code)
         body = json.dumps(refusal, separators=(",", ":")).encode() + b"\n"
         self.status = f"{code} {refusal['status']}"
-        self.response_headers.append(("Content-Type", "application/json"))
+        self.response_headers += [("Content-Type", "application/json"), *ANSWER_HEADERS.items()]
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)

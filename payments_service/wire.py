@@ -18,6 +18,10 @@ from .errors import BODY_LIMIT, Malformed, NotJson
 # A number longer than this when written out in full is taken for an attack on our arithmetic.
 NUMBER_DIGITS = 1000
 
+# No answer is for a cache, or for a browser to take for anything but what its Content-Type says.
+ANSWER_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
@@ -152,6 +156,19 @@ class JoinedCookies:
         return self.app(environ, start_response)
 
 
+def _name_request() -> None:
+    """Give the request the id that nginx gave it, or one of our own."""
+    sent = flask.request.headers.get("X-Request-Id", "")
+    flask.g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+
+
+def _complete(response: flask.Response) -> flask.Response:
+    """Add to an answer what every answer carries."""
+    response.headers.extend(ANSWER_HEADERS)
+    response.headers["X-Request-Id"] = flask.g.request_id
+    return response
+
+
 def init_app(app: flask.Flask) -> None:
     """Make `app` read and write as this module says."""
     app.json = ExactJSON(app)
@@ -160,4 +177,6 @@ def init_app(app: flask.Flask) -> None:
     app.url_map.converters["ticket"] = TicketInPath
     # A redirect would be an answer that is not JSON, and would lose a POST's body.
     app.url_map.merge_slashes = False
+    app.before_request(_name_request)
+    app.after_request(_complete)
     app.wsgi_app = JoinedCookies(app.wsgi_app)  # type: ignore[method-assign]

@@ -60,6 +60,7 @@ def test_what_waitress_refuses_has_the_one_shape_too(server, request_, code):
     assert status == code
     assert headers["content-type"] == "application/json"
     assert "server" not in headers
+    assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
     refusal = json.loads(body)
     assert set(refusal) == {"code", "status", "message"}
     assert refusal["code"] == code
