@@ -1,10 +1,11 @@
 """waitress as this service runs it: its limits, its stop, and its refusals in the one JSON shape."""
 import json
 import logging
+import resource
 import signal
 import sys
 import threading
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 import flask
@@ -12,6 +13,7 @@ import waitress
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
+from waitress.server import BaseWSGIServer
 from waitress.task import ErrorTask
 from waitress.trigger import trigger
 from waitress.utilities import RequestEntityTooLarge
@@ -23,6 +25,11 @@ from .wire import ANSWER_HEADERS
 # A body up to this size is read to its end before it is refused, unless the sender asks first.
 DISCARD_LIMIT = 16 * 1024 * 1024
 STOP_SECONDS = 5
+# How long a client may take to send a whole request, and to go on reading an answer.
+PATIENCE_SECONDS = 30
+CONNECTIONS = 4000
+# What else the process opens: the database on each thread, the log, the answers that wait on the disk.
+OTHER_FILES = 800
 STOP_STEP_MILLISECONDS = 100
 
 logger = logging.getLogger(__name__)
@@ -73,10 +80,34 @@ class JsonErrorTask(ErrorTask):
         self.write(body)
 
 
+class Channel(HTTPChannel):
+    """A connection, which knows when its client has taken too long."""
+
+    parser_class = DiscardingParser
+    error_task_class = JsonErrorTask
+    # The request that is being received, and since when.
+    received_request: Any = None
+    received_since: Any = 0
+
+    def handle_read(self) -> None:
+        """Take in what the client has sent."""
+        super().handle_read()
+        if self.request is not self.received_request:
+            self.received_request, self.received_since = self.request, monotonic()
+
+    def is_overdue(self) -> bool:
+        """Tell whether the client is too slow to send a request or to read an answer.
+
+        Waitress itself counts from the last byte, and does not close a connection that takes no bytes.
+        """
+        if self.total_outbufs_len:
+            return time() - self.last_activity > PATIENCE_SECONDS
+        return self.request is not None and monotonic() - self.received_since > PATIENCE_SECONDS
+
+
 def serve(app: flask.Flask) -> None:
     """Serve `app` until SIGTERM or Ctrl-C, and finish what runs then. Exits with one line if it cannot listen."""
-    HTTPChannel.parser_class = DiscardingParser
-    HTTPChannel.error_task_class = JsonErrorTask
+    BaseWSGIServer.channel_class = Channel
     # It warns of every request that waits for a thread, which under load floods the log.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     sockets: dict[int, Any] = {}
@@ -100,6 +131,7 @@ def serve(app: flask.Flask) -> None:
             # waitress refuses what reaches its limits, we what exceeds ours.
             max_request_body_size=BODY_LIMIT + 1,
             max_request_header_size=HEADER_LIMIT + 1,
+            connection_limit=_connection_limit(),
             ident=None,
         )
     except (OSError, ValueError) as error:
@@ -107,10 +139,23 @@ def serve(app: flask.Flask) -> None:
         sys.exit(f"payments: cannot listen on {address}: {error}")
     server.print_listen("Serving on http://{}:{}")
     while not stopping.is_set():
-        wasyncore.loop(timeout=1, map=sockets, count=1)
+        # poll, because select takes no more than a thousand sockets.
+        wasyncore.loop(timeout=1, use_poll=True, map=sockets, count=1)
+        for channel in [channel for channel in sockets.values() if isinstance(channel, Channel)]:
+            if channel.is_overdue():
+                channel.handle_close()
     logger.info("Stopping")
     _finish(server.task_dispatcher, sockets)
     database.close(app)
+
+
+def _connection_limit() -> int:
+    """Return how many connections to take, for which the process is let open as many files as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = hard if hard != resource.RLIM_INFINITY else CONNECTIONS + OTHER_FILES
+    soft = max(soft, min(allowed, CONNECTIONS + OTHER_FILES))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(CONNECTIONS, soft - OTHER_FILES)
 
 
 def _finish(dispatcher: Any, sockets: dict[int, Any]) -> None:
@@ -123,4 +168,4 @@ def _finish(dispatcher: Any, sockets: dict[int, Any]) -> None:
             break
         # A thread with an answer too long to send by itself pulls a trigger.
         triggers = {number: socket for number, socket in sockets.items() if isinstance(socket, trigger)}
-        wasyncore.loop(timeout=STOP_STEP_MILLISECONDS / 1000, map=unsent | triggers, count=1)
+        wasyncore.loop(timeout=STOP_STEP_MILLISECONDS / 1000, use_poll=True, map=unsent | triggers, count=1)

@@ -256,9 +256,15 @@ def link(client: FlaskClient) -> Callable[[str, str], None]:
 class Server:
     """`python wsgi.py` in a process of its own, on a free port, with its log in `log`."""
 
-    def __init__(self, project: Path, settings: dict[str, str], command: Sequence[str | Path] = ()) -> None:
+    def __init__(
+        self,
+        project: Path,
+        settings: dict[str, str],
+        command: Sequence[str | Path] = (),
+        program: Sequence[str | Path] = (),
+    ) -> None:
         self.process = subprocess.Popen(
-            [*command, sys.executable, project / "wsgi.py"],
+            [*command, sys.executable, *(program or [project / "wsgi.py"])],
             cwd="/",
             env=environment(**{"PORT": "0"} | settings),
             stderr=subprocess.PIPE,
@@ -318,11 +324,16 @@ def environment(**settings: str) -> dict[str, str]:
 
 @pytest.fixture
 def start_server(database_url: str) -> Iterator[Callable[..., Server]]:
-    """Start servers on one database: from the project or a copy of it, by a command, with any further settings."""
+    """Start servers on one database: from the project or a copy of it, some other way, with any further settings."""
     servers = []
 
-    def start(project: Path = PROJECT, command: Sequence[str | Path] = (), **settings: str) -> Server:
-        server = Server(project, {"DATABASE_URL": database_url, "JWT_SECRET": SECRET} | settings, command)
+    def start(
+        project: Path = PROJECT,
+        command: Sequence[str | Path] = (),
+        program: Sequence[str | Path] = (),
+        **settings: str,
+    ) -> Server:
+        server = Server(project, {"DATABASE_URL": database_url, "JWT_SECRET": SECRET} | settings, command, program)
         servers.append(server)
         server.wait_until_serving()
         return server

@@ -1,0 +1,96 @@
+"""Clients that are slow or many do not stop others from being served"""
+import contextlib
+import resource
+import socket
+
+import pytest
+
+from .conftest import PROJECT, make_token, on_sqlite, payment
+from .postgresql import wait_until
+
+pytestmark = on_sqlite
+
+
+@pytest.fixture
+def connect():
+    """Open connections, which are closed after the test."""
+    with contextlib.ExitStack() as opened:
+
+        def connect(server, sent=b""):
+            connection = opened.enter_context(socket.socket())
+            # So that an answer that is not read stays with the server.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            connection.settimeout(30)
+            connection.connect(("127.0.0.1", server.port))
+            connection.sendall(sent)
+            return connection
+
+        yield connect
+
+
+@pytest.fixture
+def many_files():
+    """Let this process open as many files as it takes to open many connections."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if before[1] < 2000:
+        pytest.skip("this machine lets a process open no more than a thousand files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(2000, before[0]), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /payments HTTP/1.1\r\nHost: box\r\n"], ids=["silent", "slow"])
+def test_others_are_served_beside_a_thousand_silent_or_slow_connections(many_files, server, connect, sent):
+    connections = [connect(server, sent) for _ in range(1200)]
+    assert server.request("POST", "/payments", payment())[0] == 201
+    assert len(connections) == 1200
+
+
+def test_a_client_that_takes_too_long_to_send_a_request_is_left(start_impatient, connect):
+    server = start_impatient()
+    connection = connect(server, b"GET /payments HTTP/1.1\r\n")
+    connection.settimeout(1 / 10)
+
+    def drip():
+        try:
+            connection.sendall(b"x")
+            return connection.recv(1) == b""
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+
+    wait_until(drip)
+    assert server.request("GET", "/payments")[0] == 204
+
+
+@pytest.fixture
+def start_impatient(start_server):
+    """Start a server that has patience for no more than a second."""
+    program = [PROJECT / "tests" / "impatient.py", PROJECT]
+    return lambda **settings: start_server(program=program, **settings)
+
+
+@pytest.fixture
+def many_payments(app, insert_payments):
+    """Insert payments for an answer that the sockets between server and client cannot hold."""
+    insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(50_000)))
+
+
+def test_clients_that_never_read_their_answers_keep_no_thread(many_payments, start_impatient, connect):
+    server = start_impatient(THREADS="2")
+    request = f"GET /payments HTTP/1.1\r\nHost: box\r\nCookie: accessToken={make_token()}\r\n\r\n".encode()
+    # More answers to each connection than waitress keeps before it lets the thread wait for the client.
+    never_read = [connect(server, request * 5) for _ in range(3)]
+    # The first are answered before the threads get to the answers that they cannot get rid of.
+    assert {server.request("GET", "/payments/methods")[0] for _ in range(40)} == {200}
+    assert len(never_read) == 3
+
+
+def test_a_client_that_reads_slowly_gets_its_whole_answer(many_payments, start_impatient, connect):
+    connection = connect(start_impatient())
+    connection.sendall(f"GET /payments HTTP/1.0\r\nCookie: accessToken={make_token()}\r\n\r\n".encode())
+    length = 0
+    while part := connection.recv(500_000):
+        length += len(part)
+    assert length > 8_000_000
