@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test soak fuzz token lint
+.PHONY: help run test soak fuzz token lint audit
 
 help: ## show what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
@@ -25,6 +25,13 @@ token: .venv/run ## print an access token with all permissions for this box
 lint: .venv/test ## check style and types
 	@.venv/bin/python -m flake8
 	@.venv/bin/python -m mypy
+
+audit: .venv/audit/bin/pip-audit ## check the pinned versions for known vulnerabilities, over the network
+	@$< --strict --disable-pip --require-hashes --requirement requirements.txt
+
+.venv/audit/bin/pip-audit:
+	@$(PYTHON) -m venv .venv/audit
+	@.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=...")'
