@@ -62,7 +62,7 @@ class Blueprint(flask_smorest.Blueprint):
             return doc
         refusals = {
             401: "No access token, or not a good one",
-            403: f"The access token does not grant {permission}",
+            403: f"The access token does not grant {permission}, or a page of another origin made a browser send this",
             503: "The database is not available; Retry-After says when to try again",
         }
         if "requestBody" in doc:

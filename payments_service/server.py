@@ -16,7 +16,7 @@ from waitress.parser import HTTPRequestParser
 from waitress.server import BaseWSGIServer
 from waitress.task import ErrorTask
 from waitress.trigger import trigger
-from waitress.utilities import RequestEntityTooLarge
+from waitress.utilities import BadRequest, RequestEntityTooLarge
 
 from . import database
 from .errors import BODY_LIMIT, HEADER_LIMIT, error_body
@@ -53,7 +53,13 @@ class DiscardingParser(HTTPRequestParser):
             self.to_discard -= taken
             self.completed = not self.to_discard
             return taken
-        taken = super().received(data)
+        try:
+            taken = super().received(data)
+        except ValueError as error:
+            # Such as a Content-Length of thousands of digits, which waitress leaves to int.
+            self.error = BadRequest(str(error))
+            self.completed = True
+            return len(data)
         if isinstance(self.error, RequestEntityTooLarge) and not self.chunked:
             self.error = self.body_rcv = None
             if self.expect_continue or self.content_length > DISCARD_LIMIT:

@@ -51,6 +51,10 @@ def test_odd_cookies_before_and_behind_the_token_do_not_hide_it(server, other):
         (b"POST /payments HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: chunked\r\n\r\n11000\r\n" + b"x" * 0x11000, 413),
         (b"GET /payments HTTP/1.1\r\nHost: box\r\nCookie: a=" + b"x" * 20000 + b"\r\n\r\n", 431),
         (b"GET /payments HTTP/1.1\r\nHost: box\r\nno header\r\n\r\n", 400),
+        (b"GET http://[ HTTP/1.1\r\nHost: box\r\n\r\n", 400),
+        (b"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
+        (b"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST /payments HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
     ],
     ids=lambda value: value[:60] if isinstance(value, bytes) else value,
@@ -64,6 +68,7 @@ def test_what_waitress_refuses_has_the_one_shape_too(server, request_, code):
     refusal = json.loads(body)
     assert set(refusal) == {"code", "status", "message"}
     assert refusal["code"] == code
+    assert "ERROR" not in "".join(server.log)
 
 
 @pytest.mark.parametrize(("size", "code"), [(65536, 422), (65537, 413), (16 * 1024 * 1024, 413)])
