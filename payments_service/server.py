@@ -27,9 +27,7 @@ DISCARD_LIMIT = 16 * 1024 * 1024
 STOP_SECONDS = 5
 # How long a client may take to send a whole request, and to go on reading an answer.
 PATIENCE_SECONDS = 30
-CONNECTIONS = 4000
-# What else the process opens: the database on each thread, the log, the answers that wait on the disk.
-OTHER_FILES = 800
+FILES = 5000
 STOP_STEP_MILLISECONDS = 100
 
 logger = logging.getLogger(__name__)
@@ -156,12 +154,13 @@ def serve(app: flask.Flask) -> None:
 
 
 def _connection_limit() -> int:
-    """Return how many connections to take, for which the process is let open as many files as it may."""
+    """Return how many connections to take, after letting the process open as many files as it may and should."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = hard if hard != resource.RLIM_INFINITY else CONNECTIONS + OTHER_FILES
-    soft = max(soft, min(allowed, CONNECTIONS + OTHER_FILES))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return min(CONNECTIONS, soft - OTHER_FILES)
+    if soft < FILES:
+        soft = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    # The rest is for the database on each thread, the log, and answers that wait on the disk.
+    return min(soft, FILES) * 4 // 5
 
 
 def _finish(dispatcher: Any, sockets: dict[int, Any]) -> None:

@@ -46,6 +46,14 @@ def test_others_are_served_beside_a_thousand_silent_or_slow_connections(many_fil
     assert len(connections) == 1200
 
 
+@pytest.mark.parametrize("files", [64, 1024])
+def test_a_process_that_may_open_few_files_takes_fewer_connections_and_serves(start_server, connect, files):
+    server = start_server(command=["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh"])
+    connections = [connect(server) for _ in range(files // 2)]
+    assert server.request("POST", "/payments", payment())[0] == 201
+    assert len(connections) == files // 2
+
+
 def test_a_client_that_takes_too_long_to_send_a_request_is_left(start_impatient, connect):
     server = start_impatient()
     connection = connect(server, b"GET /payments HTTP/1.1\r\n")
