@@ -162,7 +162,8 @@ class Sqlite(PooledSqliteDatabase):
             raise UnusableDatabase(f"it was left as it is, because it is damaged: {found}")
 
     def _quick_check(self, mode: str) -> str:
-        with contextlib.closing(sqlite3.connect(f"{self.path.as_uri()}?mode={mode}", WAIT_SECONDS, uri=True)) as opened:
+        url = f"{self.path.as_uri()}?mode={mode}"
+        with contextlib.closing(sqlite3.connect(url, timeout=WAIT_SECONDS, uri=True)) as opened:
             try:
                 return opened.execute("PRAGMA quick_check(1)").fetchone()[0]
             except sqlite3.OperationalError:
