@@ -1,4 +1,5 @@
 """The keys of access tokens: where they are read, judged and, on the first start, made."""
+import base64
 import logging
 import os
 import re
@@ -7,10 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
 from .settings import PREFIX, PROJECT, SettingError
 
@@ -19,7 +19,7 @@ GENERATED_SECRET_FILE = PROJECT / "instance" / "jwt-secret"
 SECRET_BYTES = 32
 RSA_BITS = 2048
 SECRET_ALGORITHM = "HS256"
-PEM = re.compile(r"-----BEGIN [A-Z ]+-----.+?-----END [A-Z ]+-----", re.DOTALL)
+PEM = re.compile(r"-----BEGIN [A-Z ]+-----[^-]+-----END [A-Z ]+-----")
 NO_PUBLIC_KEYS = "must hold public keys in PEM, all RSA of 2048 bits or more, all EC on the curve P-256, or all Ed25519"
 
 logger = logging.getLogger(__name__)
@@ -37,12 +37,19 @@ def _secrets(text: str) -> Keys:
     found = [line.strip() for line in text.splitlines() if line.strip()]
     if not found or min(len(secret.encode()) for secret in found) < SECRET_BYTES:
         raise ValueError(f"must hold at least {SECRET_BYTES} bytes, on each line")
-    for secret in found:
-        try:
-            jwt.encode({}, secret, SECRET_ALGORITHM)
-        except jwt.InvalidKeyError as error:
-            raise ValueError(f"holds no secret: {error}") from None
+    # A line of a key file, or a comment, would be a secret that others know.
+    if any(secret.startswith(("#", "-----", "ssh-")) or _is_public_key(secret) for secret in found):
+        raise ValueError("must hold secrets alone: no keys in PEM, DER or SSH's form, and no comments")
     return Keys(SECRET_ALGORITHM, found)
+
+
+def _is_public_key(text: str) -> bool:
+    """Tell whether a text is a public key in DER and Base64, which is what PEM has between its lines."""
+    try:
+        load_der_public_key(base64.b64decode(text))
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _public_keys(text: str) -> Keys:
@@ -84,7 +91,7 @@ def read_keys(settings: Mapping[str, Any]) -> Keys:
     ((name, value),) = given.items()
     source = f"{PREFIX}{name} {PROJECT / value}" if name.endswith("_FILE") else f"{PREFIX}{name}"
     try:
-        keys = KEY_SETTINGS[name]((PROJECT / value).read_text("utf-8") if name.endswith("_FILE") else value)
+        keys = KEY_SETTINGS[name]((PROJECT / value).read_text("utf-8-sig") if name.endswith("_FILE") else value)
         if settings["JWT_ALGORITHM"] not in (None, keys.algorithm):
             raise ValueError(f"is for {keys.algorithm}, but {PREFIX}JWT_ALGORITHM is {settings['JWT_ALGORITHM']}")
     except (OSError, UnicodeDecodeError) as error:

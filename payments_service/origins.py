@@ -30,7 +30,9 @@ def check_origin() -> None:
         return
     site = request.headers.get("Sec-Fetch-Site", "")
     origin = request.headers.get("Origin", "")
-    if site in ("same-origin", "none") or not site and (not origin or origin.partition("://")[2] == request.host):
+    # Not request.host, which is "" for a host that Werkzeug finds odd, and without the port that is the scheme's own.
+    host = request.headers.get("Host", "")
+    if site in ("same-origin", "none") or not site and (not origin or host and origin.partition("://")[2] == host):
         return
     raise NotPermitted("A page of another origin sent this: let PAYMENTS_TRUSTED_ORIGINS name it if it may.")
 

@@ -51,11 +51,19 @@ class Amount(fields.Decimal):
         return value
 
 
+# What stands where bytes could not be read as text, so that an id which holds it might be any of many.
+LOST = "\ufffd"
+
+
 def ticket_id_field(**kwargs: Any) -> Text:
     """Return the field of a ticket's id, which another service makes: up to 64 characters that are not all blank."""
     return Text(
         required=True,
-        validate=[validate.Length(min=1, max=64), validate.Regexp(r"[\s\S]*\S", error="Must not be blank.")],
+        validate=[
+            validate.Length(min=1, max=64),
+            validate.Regexp(r"[\s\S]*\S", error="Must not be blank."),
+            validate.ContainsNoneOf(LOST, error="Holds the sign U+FFFD, or is not UTF-8."),
+        ],
         metadata={"example": examples.TICKET},
         **kwargs,
     )

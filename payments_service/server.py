@@ -1,10 +1,12 @@
 """waitress as this service runs it: its limits, its stop, and its refusals in the one JSON shape."""
 import json
 import logging
+import re
 import resource
 import signal
 import sys
 import threading
+import uuid
 from time import monotonic, time
 from typing import Any
 
@@ -12,7 +14,7 @@ import flask
 import waitress
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import BaseWSGIServer
 from waitress.task import ErrorTask
 from waitress.trigger import trigger
@@ -24,11 +26,14 @@ from .wire import ANSWER_HEADERS
 
 # A body up to this size is read to its end before it is refused, unless the sender asks first.
 DISCARD_LIMIT = 16 * 1024 * 1024
+TRANSFER_ENCODING = re.compile(rb"^transfer-encoding:[ \t]*(.*?)[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
 STOP_SECONDS = 5
 # How long a client may take to send a whole request, and to go on reading an answer.
 PATIENCE_SECONDS = 30
 FILES = 5000
 STOP_STEP_MILLISECONDS = 100
+
+NOTHING = object()
 
 logger = logging.getLogger(__name__)
 
@@ -57,16 +62,34 @@ class DiscardingParser(HTTPRequestParser):
             # Such as a Content-Length of thousands of digits, which waitress leaves to int.
             self.error = BadRequest(str(error))
             self.completed = True
-            return len(data)
-        if isinstance(self.error, RequestEntityTooLarge) and not self.chunked:
-            self.error = self.body_rcv = None
-            if self.expect_continue or self.content_length > DISCARD_LIMIT:
-                self.expect_continue = False
-                self.headers["CONNECTION"] = "close"
-            else:
-                self.to_discard = self.content_length
-                self.completed = False
+            taken = len(data)
+        if isinstance(self.error, RequestEntityTooLarge):
+            self._leave_to_application()
+        if self.completed:
+            # Waitress would ask for a body that is not to come, and take the next request for a part of this one.
+            self.expect_continue = False
         return taken
+
+    def _leave_to_application(self) -> None:
+        self.error = self.body_rcv = None
+        if self.chunked:
+            self.headers["CONTENT_LENGTH"] = str(self.body_bytes_received)
+            self.headers["CONNECTION"] = "close"
+        elif self.expect_continue or self.content_length > DISCARD_LIMIT:
+            self.headers["CONNECTION"] = "close"
+        else:
+            self.to_discard = self.content_length
+            self.completed = False
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Take in the headers; raises `ParsingError` for what other servers may take for another request's end."""
+        super().parse_header(header_plus)
+        encodings = [encoding.lower() for encoding in TRANSFER_ENCODING.findall(header_plus)]
+        if not encodings:
+            return
+        # RFC 9112, section 6.1.
+        if encodings != [b"chunked"] or self.version != "1.1" or "CONTENT_LENGTH" in self.headers:
+            raise ParsingError("Transfer-Encoding is not chunked alone")
 
 
 class JsonErrorTask(ErrorTask):
@@ -78,20 +101,24 @@ class JsonErrorTask(ErrorTask):
         refusal = error_body(code)
         body = json.dumps(refusal, separators=(",", ":")).encode() + b"\n"
         self.status = f"{code} {refusal['status']}"
-        self.response_headers += [("Content-Type", "application/json"), *ANSWER_HEADERS.items()]
+        headers = {"Content-Type": "application/json", "X-Request-Id": uuid.uuid4().hex} | ANSWER_HEADERS
+        self.response_headers += headers.items()
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
 
 
 class Channel(HTTPChannel):
-    """A connection, which knows when its client has taken too long."""
+    """A connection that knows when its client has taken too long."""
 
     parser_class = DiscardingParser
     error_task_class = JsonErrorTask
-    # The request that is being received, and since when.
-    received_request: Any = None
-    received_since: Any = 0
+    # The request that is being received; before the first, nothing.
+    received_request: Any = NOTHING
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.received_since = monotonic()
 
     def handle_read(self) -> None:
         """Take in what the client has sent."""
@@ -106,7 +133,7 @@ class Channel(HTTPChannel):
         """
         if self.total_outbufs_len:
             return time() - self.last_activity > PATIENCE_SECONDS
-        return self.request is not None and monotonic() - self.received_since > PATIENCE_SECONDS
+        return self.received_request is not None and monotonic() - self.received_since > PATIENCE_SECONDS
 
 
 def serve(app: flask.Flask) -> None:

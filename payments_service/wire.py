@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import flask
 import msgspec
@@ -104,7 +105,13 @@ class StrictParser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": RAISE}
 
     def load_querystring(self, req: flask.Request, schema: Schema) -> Any:
-        """Return the query parameters; raises ValidationError for one that is given more than once."""
+        """Return the query parameters; raises ValidationError for one that is given twice, or is not UTF-8."""
+        for pair in req.query_string.split(b"&"):
+            try:
+                unquote_to_bytes(pair).decode()
+            except UnicodeDecodeError:
+                name = pair.partition(b"=")[0].decode("ascii", "replace")
+                raise ValidationError({name: ["Is not UTF-8 text."]}) from None
         repeated = {name: ["Is given more than once."] for name, values in req.args.lists() if len(values) > 1}
         if repeated:
             raise ValidationError(repeated)
@@ -112,6 +119,8 @@ class StrictParser(FlaskParser):
 
     def load_json(self, req: flask.Request, schema: Schema) -> Any:
         """Return the body; raises `NotJson` or `Malformed`."""
+        if req.content_encoding not in (None, "", "identity"):
+            raise NotJson("Send the body as it is, without a Content-Encoding.")
         if not is_json_request(req):
             raise NotJson("Send the body as JSON, with the header Content-Type: application/json.")
         return parse_json(req.get_data())

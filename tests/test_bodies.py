@@ -70,6 +70,15 @@ def test_a_body_that_does_not_say_it_is_json_is_refused(client, content_type):
     assert client.get("/payments").status_code == 204
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "identity, gzip"])
+def test_a_body_that_says_it_is_compressed_is_refused(client, encoding):
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    response = client.post("/payments", data=GOOD, headers=headers)
+    assert response.status_code == 415
+    assert "Content-Encoding" in response.json["message"]
+    assert client.get("/payments").status_code == 204
+
+
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
 def test_the_content_type_is_read_as_http_spells_it(client, content_type):
     assert post(client, GOOD, content_type).status_code == 201

@@ -74,6 +74,24 @@ def test_reading_is_not_refused_but_no_page_of_another_origin_is_let_see_it(till
     assert "Origin" in response.headers["Vary"]
 
 
+@pytest.mark.parametrize(
+    ("host", "origin", "code"),
+    [
+        ("pay_box:9154", "http://pay_box:9154", 201),
+        ("box:80", "http://box:80", 201),
+        ("box:80", "http://box", 403),
+        ("pay_box:9154", "null", 403),
+        ("", "null", 403),
+        ("a,b", "null", 403),
+        ("b c", "http://", 403),
+        ("\xff", "null", 403),
+    ],
+)
+def test_an_origin_is_held_against_the_host_as_it_was_sent(till, host, origin, code):
+    response = till.post("/payments", json=payment(), headers={"Host": host, "Origin": origin})
+    assert response.status_code == code
+
+
 def test_a_token_is_judged_before_the_origin(office_app):
     response = office_app.test_client().post("/payments", headers={"Sec-Fetch-Site": "cross-site"})
     assert response.status_code == 401

@@ -48,7 +48,6 @@ def test_odd_cookies_before_and_behind_the_token_do_not_hide_it(server, other):
 @pytest.mark.parametrize(
     ("request_", "code"),
     [
-        (b"POST /payments HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: chunked\r\n\r\n11000\r\n" + b"x" * 0x11000, 413),
         (b"GET /payments HTTP/1.1\r\nHost: box\r\nCookie: a=" + b"x" * 20000 + b"\r\n\r\n", 431),
         (b"GET /payments HTTP/1.1\r\nHost: box\r\nno header\r\n\r\n", 400),
         (b"GET http://[ HTTP/1.1\r\nHost: box\r\n\r\n", 400),
@@ -56,6 +55,11 @@ def test_odd_cookies_before_and_behind_the_token_do_not_hide_it(server, other):
         (b"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
         (b"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST /payments HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"POST /payments HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", 400),
+        (b"POST /payments HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: ,\r\n\r\n", 400),
+        (b"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"POST /payments HTTP/1.0\r\nHost: box\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"POST /payments HTTP/1.1\r\nHost: box\r\nExpect: 100-continue\r\nContent-Length: x\r\n\r\n", 400),
     ],
     ids=lambda value: value[:60] if isinstance(value, bytes) else value,
 )
@@ -65,6 +69,7 @@ def test_what_waitress_refuses_has_the_one_shape_too(server, request_, code):
     assert headers["content-type"] == "application/json"
     assert "server" not in headers
     assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+    assert headers["x-request-id"]
     refusal = json.loads(body)
     assert set(refusal) == {"code", "status", "message"}
     assert refusal["code"] == code
@@ -89,6 +94,39 @@ def test_a_token_is_judged_before_the_size_of_the_body_and_the_body_is_not_await
     assert exchange(server, f"{head}\r\n".encode())[0] == 401
     status, headers, _ = exchange(server, f"{head}Cookie: accessToken={make_token()}\r\n\r\n".encode())
     assert (status, headers["connection"]) == (413, "close")
+
+
+def test_a_token_is_judged_before_the_size_of_a_chunked_body(server):
+    head = "POST /payments HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: Chunked\r\nContent-Type: application/json\r\n"
+    body = b"11000\r\n" + b"x" * 0x11000
+    assert exchange(server, f"{head}\r\n".encode() + body)[0] == 401
+    signed_in = f"{head}Cookie: accessToken={make_token()}\r\n\r\n".encode()
+    status, headers, _ = exchange(server, signed_in + body)
+    assert (status, headers["connection"]) == (413, "close")
+    status, _, answer = exchange(server, signed_in + b"2\r\n{}\r\n0\r\n\r\n")
+    assert (status, json.loads(answer)["code"]) == (422, 422)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        ("GET /payments", 401),
+        ("GET /payments", 204),
+        ("DELETE /payments/x", 404),
+        ("POST /payments", 400),
+    ],
+)
+def test_a_request_that_announces_a_body_and_has_none_is_answered_and_lends_its_token_to_no_other(
+    server, request_, status
+):
+    cookie = "" if status == 401 else f"Cookie: accessToken={make_token()}\r\n"
+    head = f"{request_} HTTP/1.1\r\nHost: box\r\nExpect: 100-continue\r\nContent-Type: application/json\r\n{cookie}"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(f"{head}\r\nGET /payments HTTP/1.1\r\nHost: box\r\nConnection: close\r\n\r\n".encode())
+        answers = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    # A 204 closes its connection.
+    statuses = [int(found) for found in re.findall(r"^HTTP/1.1 (\d+)", answers, re.MULTILINE)]
+    assert statuses == ([204] if status == 204 else [status, 401])
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")

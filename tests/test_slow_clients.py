@@ -72,6 +72,22 @@ def test_a_client_that_takes_too_long_to_send_a_request_is_left(start_impatient,
     assert server.request("GET", "/payments")[0] == 204
 
 
+def test_a_client_that_sends_nothing_is_left(start_impatient, connect):
+    server = start_impatient()
+    assert connect(server).recv(1) == b""
+    assert server.request("GET", "/payments")[0] == 204
+
+
+def test_a_client_may_keep_its_connection_for_longer_than_a_request_may_take(start_impatient, connect):
+    server = start_impatient()
+    with contextlib.closing(server.send("GET", "/payments/methods")) as kept:
+        assert kept.getresponse().read()
+        # The second is closed once it has been silent for as long as a request may take.
+        assert connect(server).recv(1) == b""
+        kept.request("GET", "/payments/methods", headers={"Cookie": f"accessToken={make_token()}"})
+        assert kept.getresponse().status == 200
+
+
 @pytest.fixture
 def start_impatient(start_server):
     """Start a server that has patience for no more than a second."""

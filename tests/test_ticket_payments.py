@@ -168,3 +168,23 @@ def test_unlinking_a_ticket_from_all_its_payments_leaves_other_tickets(client, a
 
 def test_unlinking_a_ticket_that_has_no_payments_succeeds(client):
     assert client.delete(f"{LINKS}/by-ticket/ticket-1").status_code == 204
+
+
+@pytest.mark.parametrize("bytes_", ["%FF", "%ED%A0%80", "%C3", "ticket%FE", "%EF%BF%BD"])
+def test_bytes_that_are_no_text_stand_for_no_ticket(client, add_payment, link, bytes_):
+    payment_id = add_payment()
+    for ticket_id in ("%FF", "ticket%FE"):
+        link(payment_id, ticket_id)
+    assert client.get(f"/payments/ticket-payments/by-ticket/{bytes_}").status_code == 404
+    assert client.delete(f"/payments/ticket-payments/by-ticket/{bytes_}").status_code == 404
+    response = client.delete(f"/payments/ticket-payments?paymentId={payment_id}&ticketId={bytes_}")
+    assert response.status_code == 422
+    assert list(response.json["errors"]["query"]) == ["ticketId"]
+    assert len(client.get(f"/payments/ticket-payments/by-payment/{payment_id}").json) == 2
+
+
+def test_a_ticket_whose_id_has_lost_a_character_is_refused(client, add_payment):
+    body = {"payment_id": add_payment(), "ticket_id": "ticket-\ufffd"}
+    response = client.post("/payments/ticket-payments", json=body)
+    assert response.status_code == 422
+    assert list(response.json["errors"]["json"]) == ["ticket_id"]

@@ -219,6 +219,29 @@ def test_secrets_are_exchanged_without_an_outage(make_app, tmp_path):
     assert jwt.decode(token, new, algorithms=["HS256"])
 
 
+def test_a_secret_file_may_begin_with_a_byte_order_mark(make_app, tmp_path):
+    (tmp_path / "secrets").write_text(SECRET, "utf-8-sig")
+    app = make_app(JWT_SECRET="", JWT_SECRET_FILE=str(tmp_path / "secrets"))
+    assert get_payments(app, make_token()).status_code == 204
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# the key of the sign-in service, since November",
+        "".join(public(KEYS["RS256"]).splitlines()[1:-1]),
+        "".join(public(KEYS["ES256"]).splitlines()[1:-1]),
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBJt9XkpEXAMPLE",
+    ],
+    ids=["comment", "RSA", "EC", "PEM", "SSH"],
+)
+def test_a_line_that_others_know_is_no_secret(make_app, tmp_path, line):
+    (tmp_path / "secrets").write_text(f"{SECRET}\n{line}\n")
+    with pytest.raises(SettingError, match="PAYMENTS_JWT_SECRET_FILE .* must hold secrets alone"):
+        make_app(JWT_SECRET="", JWT_SECRET_FILE=str(tmp_path / "secrets"))
+
+
 @pytest.mark.parametrize(
     "text",
     [
