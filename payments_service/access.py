@@ -11,7 +11,7 @@ import jwt
 from . import wire
 from .errors import BODY_LIMIT, ErrorSchema, NotPermitted, NotSignedIn
 from .keys import SECRET_ALGORITHM, read_keys
-from .origins import check_origin, is_preflight
+from .origins import SAFE_METHODS, check_origin, is_preflight
 from .settings import SettingError
 
 COOKIE = "accessToken"
@@ -55,16 +55,18 @@ class Blueprint(flask_smorest.Blueprint):
         return decorator
 
     @staticmethod
-    def _document_access(doc: dict[str, Any], doc_info: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def _document_access(doc: dict[str, Any], doc_info: dict[str, Any], *, method: str, **_: Any) -> dict[str, Any]:
         """Add the permission, and what every operation that needs one, takes a body or takes fields can refuse."""
         permission = doc_info["permission"]
         if permission == PUBLIC:
             return doc
         refusals = {
             401: "No access token, or not a good one",
-            403: f"The access token does not grant {permission}, or a page of another origin made a browser send this",
+            403: f"The access token does not grant {permission}",
             503: "The database is not available; Retry-After says when to try again",
         }
+        if method.upper() not in SAFE_METHODS:
+            refusals[403] += ", or a page of another origin made a browser send this"
         if "requestBody" in doc:
             refusals |= {
                 400: "The body is not JSON",
@@ -87,7 +89,8 @@ class Blueprint(flask_smorest.Blueprint):
 def check_access() -> None:
     """Let the request pass if its route is public, or if its token grants what the route declares.
 
-    Raises `NotSignedIn` or `NotPermitted`, before anything else of the request is looked at.
+    A browser that asks for a trusted page whether it may call has no token yet. Raises `NotSignedIn`, or `NotPermitted`
+    also for what a page of another origin sent, before anything else of the request is looked at.
     """
     view = flask.current_app.view_functions.get(flask.request.endpoint or "")
     permission = getattr(view, "_apidoc", {}).get("permission")
@@ -106,7 +109,7 @@ def check_access() -> None:
 def read_token(token: str | None) -> set[str]:
     """Return the permissions that an access token (a JWT, RFC 7519) grants.
 
-    Raises `NotSignedIn` for none, and for one that is not signed by our secret, has expired, or is not for access.
+    Raises `NotSignedIn` for none, and for one that none of our keys verifies, has expired, or is not for access.
     """
     if not token:
         raise NotSignedIn(f"Sign in first: the request carries no {COOKIE} cookie.")

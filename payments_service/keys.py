@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
@@ -38,9 +39,17 @@ def _secrets(text: str) -> Keys:
     if not found or min(len(secret.encode()) for secret in found) < SECRET_BYTES:
         raise ValueError(f"must hold at least {SECRET_BYTES} bytes, on each line")
     # A line of a key file, or a comment, would be a secret that others know.
-    if any(secret.startswith(("#", "-----", "ssh-")) or _is_public_key(secret) for secret in found):
-        raise ValueError("must hold secrets alone: no keys in PEM, DER or SSH's form, and no comments")
+    if not all(_is_secret(line) for line in found):
+        raise ValueError("must hold secrets alone: no comments, and no public keys")
     return Keys(SECRET_ALGORITHM, found)
+
+
+def _is_secret(line: str) -> bool:
+    try:
+        jwt.encode({}, line, SECRET_ALGORITHM)
+    except jwt.InvalidKeyError:
+        return False
+    return not line.startswith(("#", "-----")) and not _is_public_key(line)
 
 
 def _is_public_key(text: str) -> bool:
@@ -54,15 +63,16 @@ def _is_public_key(text: str) -> bool:
 
 def _public_keys(text: str) -> Keys:
     """Return the public keys in a text, each in PEM (RFC 7468), and the one algorithm that they are for."""
+    blocks = PEM.findall(text)
     try:
-        found = [load_pem_public_key(block.encode()) for block in PEM.findall(text)]
+        found = [load_pem_public_key(block.encode()) for block in blocks]
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError(NO_PUBLIC_KEYS) from None
     algorithms = {_algorithm_of(key) for key in found}
-    algorithm = algorithms.pop() if len(algorithms) == 1 else None
-    if algorithm is None:
+    # One that is cut short must not go unnoticed until it is needed.
+    if len(algorithms) != 1 or None in algorithms or text.count("BEGIN ") != len(blocks):
         raise ValueError(NO_PUBLIC_KEYS)
-    return Keys(algorithm, found)
+    return Keys(str(algorithms.pop()), found)
 
 
 def _algorithm_of(key: Any) -> str | None:

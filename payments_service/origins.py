@@ -16,7 +16,8 @@ def is_trusted() -> bool:
 
 def is_preflight() -> bool:
     """Tell whether the request is a browser asking, without cookies, whether a trusted page may make one."""
-    return flask.request.method == "OPTIONS" and is_trusted()
+    request = flask.request
+    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers and is_trusted()
 
 
 def check_origin() -> None:
@@ -28,13 +29,18 @@ def check_origin() -> None:
     request = flask.request
     if request.method in SAFE_METHODS or is_trusted():
         return
-    site = request.headers.get("Sec-Fetch-Site", "")
-    origin = request.headers.get("Origin", "")
+    site = request.headers.get("Sec-Fetch-Site")
+    origin = request.headers.get("Origin")
     # Not request.host, which is "" for a host that Werkzeug finds odd, and without the port that is the scheme's own.
-    host = request.headers.get("Host", "")
-    if site in ("same-origin", "none") or not site and (not origin or host and origin.partition("://")[2] == host):
-        return
-    raise NotPermitted("A page of another origin sent this: let PAYMENTS_TRUSTED_ORIGINS name it if it may.")
+    host = request.headers.get("Host")
+    if site:
+        same = site in ("same-origin", "none")
+    elif origin:
+        same = bool(host) and origin.partition("://")[2] == host
+    else:
+        same = True
+    if not same:
+        raise NotPermitted("A page of another origin sent this: let PAYMENTS_TRUSTED_ORIGINS name it if it may.")
 
 
 def _allow_trusted(response: flask.Response) -> flask.Response:

@@ -127,10 +127,13 @@ class Channel(HTTPChannel):
             self.received_request, self.received_since = self.request, monotonic()
 
     def is_overdue(self) -> bool:
-        """Tell whether the client is too slow to send a request or to read an answer.
+        """Tell whether the client is too slow to send a request or to read an answer; to be asked every second.
 
         Waitress itself counts from the last byte, and does not close a connection that takes no bytes.
         """
+        if self.total_outbufs_len or self.requests:
+            # Nothing is received meanwhile.
+            self.received_since = monotonic()
         if self.total_outbufs_len:
             return time() - self.last_activity > PATIENCE_SECONDS
         return self.received_request is not None and monotonic() - self.received_since > PATIENCE_SECONDS

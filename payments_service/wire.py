@@ -119,7 +119,7 @@ class StrictParser(FlaskParser):
 
     def load_json(self, req: flask.Request, schema: Schema) -> Any:
         """Return the body; raises `NotJson` or `Malformed`."""
-        if req.content_encoding not in (None, "", "identity"):
+        if (req.content_encoding or "identity").lower() != "identity":
             raise NotJson("Send the body as it is, without a Content-Encoding.")
         if not is_json_request(req):
             raise NotJson("Send the body as JSON, with the header Content-Type: application/json.")
@@ -166,14 +166,14 @@ class JoinedCookies:
 
 
 def _name_request() -> None:
-    """Give the request the id that nginx gave it, or one of our own."""
+    """Give the request the id that it was sent with, as by nginx, or one of our own."""
     sent = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
 
 
 def _complete(response: flask.Response) -> flask.Response:
     """Add to an answer what every answer carries."""
-    response.headers.extend(ANSWER_HEADERS)
+    response.headers.update(ANSWER_HEADERS)
     response.headers["X-Request-Id"] = flask.g.request_id
     return response
 

@@ -79,6 +79,12 @@ def test_a_body_that_says_it_is_compressed_is_refused(client, encoding):
     assert client.get("/payments").status_code == 204
 
 
+@pytest.mark.parametrize("encoding", ["", "identity", "Identity"])
+def test_a_body_may_say_that_it_is_not_compressed(client, encoding):
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    assert client.post("/payments", data=GOOD, headers=headers).status_code == 201
+
+
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
 def test_the_content_type_is_read_as_http_spells_it(client, content_type):
     assert post(client, GOOD, content_type).status_code == 201

@@ -80,6 +80,8 @@ def test_reading_is_not_refused_but_no_page_of_another_origin_is_let_see_it(till
         ("pay_box:9154", "http://pay_box:9154", 201),
         ("box:80", "http://box:80", 201),
         ("box:80", "http://box", 403),
+        ("box", "http://box.evil.example", 403),
+        ("box", "http://box:9154", 403),
         ("pay_box:9154", "null", 403),
         ("", "null", 403),
         ("a,b", "null", 403),
@@ -102,7 +104,7 @@ def test_a_trusted_page_may_read_answers_and_refusals(till, path):
     response = till.get(path, headers={"Origin": OFFICE, "Sec-Fetch-Site": "cross-site"})
     assert response.headers["Access-Control-Allow-Origin"] == OFFICE
     assert response.headers["Access-Control-Allow-Credentials"] == "true"
-    assert "Retry-After" in response.headers["Access-Control-Expose-Headers"]
+    assert response.headers["Access-Control-Expose-Headers"] == "Retry-After, X-Request-Id"
 
 
 def test_a_browser_may_ask_without_a_token_whether_a_trusted_page_may_call(office_app):
@@ -112,6 +114,16 @@ def test_a_browser_may_ask_without_a_token_whether_a_trusted_page_may_call(offic
     assert response.headers["Access-Control-Allow-Origin"] == OFFICE
     assert {"PUT", "DELETE"} <= set(response.headers["Access-Control-Allow-Methods"].split(", "))
     assert response.headers["Access-Control-Allow-Headers"] == "Content-Type"
+    assert response.headers["Access-Control-Max-Age"] == "600"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_reading_methods_are_not_refused(till, method):
+    assert till.open("/payments/methods", method=method, headers={"Origin": "https://evil.example"}).status_code == 200
+
+
+def test_a_trusted_page_needs_a_token_for_what_is_no_question_of_a_browser(office_app):
+    assert office_app.test_client().options("/payments", headers={"Origin": OFFICE}).status_code == 401
 
 
 def test_a_browser_that_asks_for_another_page_learns_nothing(office_app):

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from .conftest import CASH, EUR, SECRET, environment, make_token, payment
+from .conftest import CASH, ENCODER, EUR, SECRET, environment, make_token, payment
 from .postgresql import ENCODED_PASSWORD, PASSWORD, wait_until
 
 
@@ -73,6 +73,7 @@ def test_what_waitress_refuses_has_the_one_shape_too(server, request_, code):
     refusal = json.loads(body)
     assert set(refusal) == {"code", "status", "message"}
     assert refusal["code"] == code
+    assert server.request("GET", "/openapi.json")[0] == 200
     assert "ERROR" not in "".join(server.log)
 
 
@@ -127,6 +128,17 @@ def test_a_request_that_announces_a_body_and_has_none_is_answered_and_lends_its_
     # A 204 closes its connection.
     statuses = [int(found) for found in re.findall(r"^HTTP/1.1 (\d+)", answers, re.MULTILINE)]
     assert statuses == ([204] if status == 204 else [status, 401])
+
+
+def test_a_body_that_is_announced_is_asked_for(server):
+    body = ENCODER.encode(payment())
+    head = f"POST /payments HTTP/1.1\r\nHost: box\r\nExpect: 100-continue\r\nContent-Length: {len(body)}\r\n"
+    head += f"Content-Type: application/json\r\nCookie: accessToken={make_token()}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 201")
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from .conftest import PROJECT, make_token, on_sqlite, payment
+from .conftest import ENCODER, PROJECT, make_token, on_sqlite, payment
 from .postgresql import wait_until
 
 pytestmark = on_sqlite
@@ -41,17 +41,17 @@ def many_files():
 
 @pytest.mark.parametrize("sent", [b"", b"POST /payments HTTP/1.1\r\nHost: box\r\n"], ids=["silent", "slow"])
 def test_others_are_served_beside_a_thousand_silent_or_slow_connections(many_files, server, connect, sent):
-    connections = [connect(server, sent) for _ in range(1200)]
+    for _ in range(1200):
+        connect(server, sent)
     assert server.request("POST", "/payments", payment())[0] == 201
-    assert len(connections) == 1200
 
 
 @pytest.mark.parametrize("files", [64, 1024])
 def test_a_process_that_may_open_few_files_takes_fewer_connections_and_serves(start_server, connect, files):
     server = start_server(command=["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh"])
-    connections = [connect(server) for _ in range(files // 2)]
+    for _ in range(files // 2):
+        connect(server)
     assert server.request("POST", "/payments", payment())[0] == 201
-    assert len(connections) == files // 2
 
 
 def test_a_client_that_takes_too_long_to_send_a_request_is_left(start_impatient, connect):
@@ -84,8 +84,24 @@ def test_a_client_may_keep_its_connection_for_longer_than_a_request_may_take(sta
         assert kept.getresponse().read()
         # The second is closed once it has been silent for as long as a request may take.
         assert connect(server).recv(1) == b""
-        kept.request("GET", "/payments/methods", headers={"Cookie": f"accessToken={make_token()}"})
-        assert kept.getresponse().status == 200
+        # In two parts, so that the second finds the connection still there.
+        kept.sock.sendall(b"GET /payments/methods HTTP/1.1\r\n")
+        assert server.request("GET", "/payments/methods")[0] == 200
+        kept.sock.sendall(f"Cookie: accessToken={make_token()}\r\n\r\n".encode())
+        assert kept.sock.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_what_the_service_itself_is_slow_at_is_not_held_against_the_client(start_impatient, connect, rows):
+    server = start_impatient()
+    body = ENCODER.encode(payment())
+    head = f"POST /payments HTTP/1.1\r\nHost: box\r\nCookie: accessToken={make_token()}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    rows.lock()
+    connection = connect(server, head.encode() + body + b"GET /payments HTTP/1.1\r\n")
+    # Closed for its silence, after as much time as the other one has been there.
+    assert connect(server).recv(1) == b""
+    rows.unlock()
+    assert connection.recv(65536).startswith(b"HTTP/1.1 201")
 
 
 @pytest.fixture
@@ -105,13 +121,13 @@ def test_clients_that_never_read_their_answers_keep_no_thread(many_payments, sta
     server = start_impatient(THREADS="2")
     request = f"GET /payments HTTP/1.1\r\nHost: box\r\nCookie: accessToken={make_token()}\r\n\r\n".encode()
     # More answers to each connection than waitress keeps before it lets the thread wait for the client.
-    never_read = [connect(server, request * 5) for _ in range(3)]
+    for _ in range(3):
+        connect(server, request * 5)
     # The first are answered before the threads get to the answers that they cannot get rid of.
     assert {server.request("GET", "/payments/methods")[0] for _ in range(40)} == {200}
-    assert len(never_read) == 3
 
 
-def test_a_client_that_reads_slowly_gets_its_whole_answer(many_payments, start_impatient, connect):
+def test_a_client_that_reads_gets_its_whole_answer(many_payments, start_impatient, connect):
     connection = connect(start_impatient())
     connection.sendall(f"GET /payments HTTP/1.0\r\nCookie: accessToken={make_token()}\r\n\r\n".encode())
     length = 0

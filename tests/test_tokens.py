@@ -233,8 +233,9 @@ def test_a_secret_file_may_begin_with_a_byte_order_mark(make_app, tmp_path):
         "".join(public(KEYS["ES256"]).splitlines()[1:-1]),
         "-----BEGIN ENCRYPTED PRIVATE KEY-----",
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBJt9XkpEXAMPLE",
+        "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY",
     ],
-    ids=["comment", "RSA", "EC", "PEM", "SSH"],
+    ids=["comment", "RSA", "EC", "PEM", "SSH", "SSH's EC"],
 )
 def test_a_line_that_others_know_is_no_secret(make_app, tmp_path, line):
     (tmp_path / "secrets").write_text(f"{SECRET}\n{line}\n")
@@ -251,17 +252,26 @@ def test_a_line_that_others_know_is_no_secret(make_app, tmp_path, line):
         public(KEYS["RS256"]).replace("M", "N", 1),
         KEYS["EdDSA"].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
         SECRET,
+        public(KEYS["EdDSA"]) + public(KEYS["EdDSA"])[:-10],
+        public(KEYS["EdDSA"])[1:] + public(KEYS["EdDSA"]),
     ],
-    ids=["short RSA", "other curve", "two kinds", "broken", "private", "secret"],
+    ids=["short RSA", "other curve", "two kinds", "broken", "private", "secret", "cut short", "begun late"],
 )
 def test_keys_that_are_not_taken_stop_the_start(app_with_public_keys, text):
     with pytest.raises(SettingError, match="PAYMENTS_JWT_PUBLIC_KEY_FILE .* must hold public keys in PEM"):
         app_with_public_keys(text)
 
 
-def test_an_algorithm_that_the_key_is_not_for_stops_the_start(app_with_public_keys):
-    with pytest.raises(SettingError, match="is for ES256, but PAYMENTS_JWT_ALGORITHM is RS256"):
-        app_with_public_keys(public(KEYS["ES256"]), JWT_ALGORITHM="RS256")
+@pytest.mark.parametrize("algorithm", ["RS256", "HS256"])
+def test_an_algorithm_that_the_key_is_not_for_stops_the_start(app_with_public_keys, algorithm):
+    with pytest.raises(SettingError, match=f"is for ES256, but PAYMENTS_JWT_ALGORITHM is {algorithm}"):
+        app_with_public_keys(public(KEYS["ES256"]), JWT_ALGORITHM=algorithm)
+
+
+def test_every_secret_of_a_file_is_measured(make_app, tmp_path):
+    (tmp_path / "secrets").write_text(f"{SECRET}\nshort\n")
+    with pytest.raises(SettingError, match="PAYMENTS_JWT_SECRET_FILE .* must hold at least 32 bytes, on each line"):
+        make_app(JWT_SECRET="", JWT_SECRET_FILE=str(tmp_path / "secrets"))
 
 
 def test_a_box_with_public_keys_alone_issues_no_tokens(app_with_public_keys):
