@@ -172,15 +172,22 @@ def serve(app: flask.Flask) -> None:
         address = f"PAYMENTS_HOST {app.config['HOST']!r} and PAYMENTS_PORT {app.config['PORT']}"
         sys.exit(f"payments: cannot listen on {address}: {error}")
     server.print_listen("Serving on http://{}:{}")
+    looked = monotonic()
     while not stopping.is_set():
         # poll, because select takes no more than a thousand sockets.
         wasyncore.loop(timeout=1, use_poll=True, map=sockets, count=1)
-        for channel in [channel for channel in sockets.values() if isinstance(channel, Channel)]:
-            if channel.is_overdue():
-                channel.handle_close()
+        if monotonic() - looked >= 1:
+            looked = monotonic()
+            _close_overdue(sockets)
     logger.info("Stopping")
     _finish(server.task_dispatcher, sockets)
     database.close(app)
+
+
+def _close_overdue(sockets: dict[int, Any]) -> None:
+    for channel in [channel for channel in sockets.values() if isinstance(channel, Channel)]:
+        if channel.is_overdue():
+            channel.handle_close()
 
 
 def _connection_limit() -> int:
