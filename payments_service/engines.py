@@ -229,7 +229,7 @@ class Postgresql(PooledPsycopg3Database):
         )
         # Since when each thread wants a connection, and when and why the last attempt to make one failed.
         self.wanted = threading.local()
-        self.unreachable: tuple[Any, Exception] | None = None
+        self.unreachable: tuple[Any, str] | None = None
 
     def connect(self, reuse_if_open: bool = False) -> bool:
         """Take a kept connection or make one; raises `peewee.OperationalError`, and ValueError if all are in use."""
@@ -240,11 +240,11 @@ class Postgresql(PooledPsycopg3Database):
         # Peewee lets one thread at a time come here. Those that waited while one found that the server is out of reach
         # do not try for as long again, one after the other.
         if self.unreachable and self.unreachable[0] > self.wanted.since:
-            raise psycopg.OperationalError(str(self.unreachable[1]))
+            raise psycopg.OperationalError(self.unreachable[1])
         try:
             return super()._connect()
         except psycopg.OperationalError as error:
-            self.unreachable = monotonic(), error
+            self.unreachable = monotonic(), str(error)
             raise
 
     def _is_closed(self, conn: Any) -> bool:
@@ -261,13 +261,16 @@ class Postgresql(PooledPsycopg3Database):
     @contextlib.contextmanager
     def migrating(self) -> Iterator[None]:
         """Let one process at a time migrate, all or nothing, a database that can hold any text."""
+        connection = self.connection()
         # Whatever has to be done may take its time.
-        self.connection().answer_seconds = None
-        with self.atomic():
-            self.execute_sql("SET LOCAL lock_timeout = 0")
-            self.execute_sql("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-            (encoding,) = self.execute_sql("SHOW server_encoding").fetchone()
-            if encoding != "UTF8":
-                raise UnusableDatabase(f"its encoding is {encoding}: create it with the encoding UTF8")
-            yield
-        self.connection().answer_seconds = ANSWER_SECONDS
+        connection.answer_seconds = None
+        try:
+            with self.atomic():
+                self.execute_sql("SET LOCAL lock_timeout = 0")
+                self.execute_sql("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+                (encoding,) = self.execute_sql("SHOW server_encoding").fetchone()
+                if encoding != "UTF8":
+                    raise UnusableDatabase(f"its encoding is {encoding}: create it with the encoding UTF8")
+                yield
+        finally:
+            connection.answer_seconds = ANSWER_SECONDS
