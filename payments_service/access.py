@@ -2,7 +2,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import flask
 import flask_smorest
@@ -18,6 +18,9 @@ COOKIE = "accessToken"
 SECURITY_SCHEMES = {COOKIE: {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "A JWT"}}
 # Nothing of this size is a token; decoding it would only cost time.
 TOKEN_LIMIT = 8 * 1024
+# Which claims name the user: the first that a token has.
+USER_CLAIMS = ["userId", "sub"]
+USER_LENGTH = 255
 
 
 class Permission(StrEnum):
@@ -27,6 +30,13 @@ class Permission(StrEnum):
     CREATE = "payments_create"
     UPDATE = "payments_update"
     DELETE = "payments_delete"
+
+
+class AccessToken(NamedTuple):
+    """What an access token says: who it was issued to, None if it does not tell, and what that user may do."""
+
+    user_id: str | None
+    permissions: set[str]
 
 
 # What a route that shows nothing of anybody's declares in place of a permission.
@@ -69,7 +79,7 @@ class Blueprint(flask_smorest.Blueprint):
             refusals[403] += ", or a page of another origin made a browser send this"
         if "requestBody" in doc:
             refusals |= {
-                400: "The body is not JSON",
+                400: "The body is not JSON, or a header is not what it has to be",
                 413: f"The body is over {BODY_LIMIT // 1024} KiB",
                 415: "The body does not say that it is JSON",
             }
@@ -89,6 +99,8 @@ class Blueprint(flask_smorest.Blueprint):
 def check_access() -> None:
     """Let the request pass if its route is public, or if its token grants what the route declares.
 
+    `flask.g` then has the token's `user_id`, and `may_read`, whether it may see payments.
+
     A browser that asks for a trusted page whether it may call has no token yet. Raises `NotSignedIn`, or `NotPermitted`
     also for what a page of another origin sent, before anything else of the request is looked at.
     """
@@ -96,18 +108,19 @@ def check_access() -> None:
     permission = getattr(view, "_apidoc", {}).get("permission")
     if permission == PUBLIC or is_preflight():
         return
-    granted = read_token(flask.request.cookies.get(COOKIE))
+    token = read_token(flask.request.cookies.get(COOKIE))
+    flask.g.user_id, flask.g.may_read = token.user_id, Permission.READ in token.permissions
     check_origin()
     if flask.request.routing_exception is not None:
         return
     if permission is None:
         raise NotPermitted("This route declares no permission, so nobody has it.")
-    if permission not in granted:
+    if permission not in token.permissions:
         raise NotPermitted(f"This needs the permission {permission}, which the access token does not grant.")
 
 
-def read_token(token: str | None) -> set[str]:
-    """Return the permissions that an access token (a JWT, RFC 7519) grants.
+def read_token(token: str | None) -> AccessToken:
+    """Return what an access token (a JWT, RFC 7519) says.
 
     Raises `NotSignedIn` for none, and for one that none of our keys verifies, has expired, or is not for access.
     """
@@ -117,7 +130,8 @@ def read_token(token: str | None) -> set[str]:
         raise NotSignedIn("The access token is not valid.")
     config = flask.current_app.config
     try:
-        return _granted(_verified_claims(token, config), config["ROLE_PERMISSIONS"])
+        claims = _verified_claims(token, config)
+        return AccessToken(_user_of(claims), _granted(claims, config["ROLE_PERMISSIONS"]))
     except jwt.ExpiredSignatureError:
         raise NotSignedIn("The access token has expired: refresh it.") from None
     except Exception:
@@ -140,7 +154,7 @@ def _verified_claims(token: str, config: dict[str, Any]) -> dict[str, Any]:
                 options={
                     "require": ["exp"],
                     "verify_aud": config["JWT_AUDIENCE"] is not None,
-                    # Issuers that count their users and tokens put numbers there, and nothing here depends on them.
+                    # Issuers that count their users and tokens put numbers there.
                     "verify_sub": False,
                     "verify_jti": False,
                 },
@@ -162,6 +176,20 @@ def _granted(claims: dict[str, Any], role_permissions: dict[str, list[str]]) -> 
     if not all(isinstance(name, str) for name in permissions):
         raise ValueError("claims of another shape")
     return {*permissions, *role_permissions.get(role, ())}
+
+
+def _user_of(claims: dict[str, Any]) -> str | None:
+    """Return who a token was issued to; raises ValueError for what names nobody that a record could name."""
+    for name in USER_CLAIMS:
+        user = claims.get(name)
+        if user is None or user == "":
+            continue
+        if isinstance(user, int) and not isinstance(user, bool):
+            user = str(user)
+        if not isinstance(user, str) or not user.isprintable() or len(user) > USER_LENGTH:
+            raise ValueError("claims of another shape")
+        return user
+    return None
 
 
 def issue_token(settings: dict[str, Any], lifetime: timedelta) -> str:

@@ -21,6 +21,10 @@ R = TypeVar("R")
 ErrorMaker = Callable[[], Exception]
 
 
+class WriteAgain(peewee.OperationalError):
+    """Another write came in between: what this one has read is no longer so."""
+
+
 class CurrentDatabase(peewee.DatabaseProxy):
     """The database of Flask's current application, so that several applications can share the models."""
 
@@ -45,8 +49,10 @@ def write(
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function one write transaction: whole or not at all, and on the disk once it returns.
 
-    It runs again if the database undoes it for others to go on. Raises the error that is made for a kind of constraint
-    where it violates one; other errors pass unchanged.
+    Called by another such function it is a part of that one's transaction.
+
+    It runs again if the database undoes it for others to go on, and if `WriteAgain` is raised. Raises the error that is
+    made for a kind of constraint where it violates one; other errors pass unchanged.
     """
     makers = {"unique": unique, "foreign_key": foreign_key, "check": check}
 
@@ -54,6 +60,8 @@ def write(
         @functools.wraps(function)
         def transaction(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
+                if current.in_transaction():
+                    return function(*args, **kwargs)
                 with current.turn, current.atomic():
                     return function(*args, **kwargs)
             except peewee.IntegrityError as error:
@@ -70,11 +78,11 @@ def write(
 def _tried_again(transaction: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(transaction)
     def attempts(*args: P.args, **kwargs: P.kwargs) -> R:
-        for _ in range(ATTEMPTS - 1):
+        for _ in range(0 if current.in_transaction() else ATTEMPTS - 1):
             try:
                 return transaction(*args, **kwargs)
             except peewee.DatabaseError as error:
-                if code_of(error) not in UNDONE_FOR_OTHERS:
+                if not isinstance(error, WriteAgain) and code_of(error) not in UNDONE_FOR_OTHERS:
                     raise
         return transaction(*args, **kwargs)
 

@@ -132,6 +132,9 @@ class Sqlite(PooledSqliteDatabase):
             check_same_thread=False,
         )
 
+    def lock(self, rows: peewee.ModelSelect) -> None:
+        """Do nothing: during a write transaction nobody else writes at all."""
+
     @contextlib.contextmanager
     def migrating(self) -> Iterator[None]:
         """Let one process at a time migrate a file that is sound or not there yet, and otherwise leave it alone."""
@@ -257,6 +260,10 @@ class Postgresql(PooledPsycopg3Database):
                 return False
             conn.close()
         return True
+
+    def lock(self, rows: peewee.ModelSelect) -> None:
+        """Keep others from changing the rows of one table that a query finds until this transaction ends."""
+        rows.for_update().execute()
 
     @contextlib.contextmanager
     def migrating(self) -> Iterator[None]:

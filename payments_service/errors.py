@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 import flask
 import flask_smorest
@@ -14,6 +15,7 @@ import peewee
 from marshmallow import Schema, fields
 from playhouse.pool import MaxConnectionsExceeded
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import quote_etag
 
 BODY_LIMIT = 64 * 1024
 HEADER_LIMIT = 16 * 1024
@@ -60,6 +62,26 @@ class Conflict(PaymentsError):
     """What is stored already does not allow it."""
 
 
+class TransactionIdTaken(PaymentsError):
+    """Another payment has the transaction_id; `payment_id` tells which."""
+
+    def __init__(self, payment_id: UUID) -> None:
+        super().__init__("Another payment has this transaction_id: send one that is not used yet.")
+        self.payment_id = payment_id
+
+
+class Changed(PaymentsError):
+    """The payment is not the version that the caller expects; `version` is the current one."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__("The payment was changed since: read it again, and send If-Match with its ETag.")
+        self.version = version
+
+
+class KeyUsed(PaymentsError):
+    """The idempotency key belongs to another request."""
+
+
 class Malformed(PaymentsError):
     """The body is not JSON text."""
 
@@ -82,7 +104,10 @@ STATUS = {
     NotPermitted: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
+    TransactionIdTaken: HTTPStatus.CONFLICT,
+    Changed: HTTPStatus.PRECONDITION_FAILED,
     NotJson: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    KeyUsed: HTTPStatus.UNPROCESSABLE_ENTITY,
     Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
@@ -138,12 +163,18 @@ class Api(flask_smorest.Api):
 def handle_payments_error(error: PaymentsError) -> Answer:
     """Answer an error of this module with its status."""
     code = STATUS[type(error)]
-    # RFC 9110, section 11.6.1: a 401 names the scheme.
-    headers = {"WWW-Authenticate": 'Bearer realm="payments"'} if code == HTTPStatus.UNAUTHORIZED else {}
-    if isinstance(error, Invalid):
+    message, headers = str(error), {}
+    if isinstance(error, NotSignedIn):
+        # RFC 9110, section 11.6.1: a 401 names the scheme.
+        headers["WWW-Authenticate"] = 'Bearer realm="payments"'
+    elif isinstance(error, Changed):
+        headers["ETag"] = quote_etag(str(error.version))
+    elif isinstance(error, TransactionIdTaken) and flask.g.may_read:
+        message = f"{message} It is payment {error.payment_id}."
+    elif isinstance(error, Invalid):
         errors = {"json": {field: [reason] for field, reason in error.fields.items()}}
         return error_body(code, _sentence(errors), errors), code, headers
-    return error_body(code, str(error)), code, headers
+    return error_body(code, message), code, headers
 
 
 def handle_database_fault(error: Exception) -> Answer:

@@ -50,3 +50,24 @@ TICKET_PAYMENT_ADDED = {
     "message": "Ticket payment relationship created successfully",
 }
 PAYMENT_OF_TICKET = {**PAYMENT, **TICKET_PAYMENT}
+
+IDEMPOTENCY_KEY = "0b8f6c1e-5d2a-4f7b-9c3e-8a1d7f20e6b4"
+
+HISTORY = [
+    {
+        "at": "2026-11-22T12:30:05.120000+00:00",
+        "user_id": "12",
+        "request_id": "till-4-00017",
+        "action": "created",
+        "before": None,
+        "after": PAYMENT,
+    },
+    {
+        "at": "2026-11-22T12:31:40.005000+00:00",
+        "user_id": "12",
+        "request_id": "till-4-00018",
+        "action": "linked",
+        "before": None,
+        "after": TICKET_PAYMENT,
+    },
+]

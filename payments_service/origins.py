@@ -5,7 +5,9 @@ from .errors import NotPermitted
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 # What a page of a trusted origin may read besides the body.
-EXPOSED_HEADERS = "Retry-After, X-Request-Id"
+EXPOSED_HEADERS = "ETag, Idempotency-Replayed, Retry-After, X-Request-Id"
+# What it may send besides what any page may.
+ALLOWED_HEADERS = "Content-Type, Idempotency-Key, If-Match, If-None-Match"
 PREFLIGHT_SECONDS = 600
 
 
@@ -52,7 +54,7 @@ def _allow_trusted(response: flask.Response) -> flask.Response:
         response.headers["Access-Control-Allow-Credentials"] = "true"
         if is_preflight():
             response.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(response.allow))
-            response.headers["Access-Control-Allow-Headers"] = "Content-Type"
+            response.headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
             response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
         else:
             response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS

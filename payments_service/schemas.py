@@ -1,12 +1,19 @@
 """The shapes of requests and answers. They judge form only: what exists and what is unique, the database knows."""
+import re
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from marshmallow import Schema, ValidationError, fields, validate
 
 from . import examples, wire
 
 INTEGER_DIGITS = 15
+
+# An idempotency key: bare, or a string of RFC 9651, section 3.3.3.
+KEY = re.compile(r'[!#-~][!-~]{0,254}|"([!#-\[\]-~]|\\["\\]){1,255}"')
+
+ACTIONS = ["created", "changed", "deleted", "linked", "unlinked"]
 
 
 class Text(fields.String):
@@ -51,6 +58,8 @@ class Amount(fields.Decimal):
         return value
 
 
+not_blank = validate.Regexp(r"[\s\S]*\S", error="Must not be blank.")
+
 # What stands where bytes could not be read as text, so that an id which holds it might be any of many.
 LOST = "\ufffd"
 
@@ -61,7 +70,7 @@ def ticket_id_field(**kwargs: Any) -> Text:
         required=True,
         validate=[
             validate.Length(min=1, max=64),
-            validate.Regexp(r"[\s\S]*\S", error="Must not be blank."),
+            not_blank,
             validate.ContainsNoneOf(LOST, error="Holds the sign U+FFFD, or is not UTF-8."),
         ],
         metadata={"example": examples.TICKET},
@@ -93,6 +102,40 @@ class NewPaymentSchema(Schema):
     )
 
 
+class PaymentQuerySchema(Schema):
+    """Which payments are asked for."""
+
+    transaction_id = Text(
+        validate=[validate.Length(max=128), not_blank],
+        metadata={"description": "Only the payment that has it", "example": examples.NEW_PAYMENT["transaction_id"]},
+    )
+
+
+class IdempotencyKey(fields.String):
+    """A key of 1 to 255 visible characters, bare or in double quotes, which are not part of it."""
+
+    default_error_messages = {"invalid_key": "Must be 1 to 255 visible ASCII characters, bare or in double quotes."}
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        if not KEY.fullmatch(value):
+            raise self.make_error("invalid_key")
+        return re.sub(r"\\(.)", r"\1", value[1:-1]) if value[0] == '"' else value
+
+
+class IdempotencyKeySchema(Schema):
+    """The header by which a request that is sent again is known."""
+
+    key = IdempotencyKey(
+        data_key="Idempotency-Key",
+        metadata={
+            "description": "A new one for each new request, such as a UUID: sent again with it, the same request does "
+            "nothing again and gets the same answer",
+            "pattern": f"^({KEY.pattern})$",
+            "example": examples.IDEMPOTENCY_KEY,
+        },
+    )
+
+
 class ChangedPaymentSchema(NewPaymentSchema):
     """A payment as it is sent to change it; it may carry the id it was read with."""
 
@@ -114,6 +157,29 @@ class PaymentAddedSchema(Schema):
 
     id = Id(required=True)
     message = fields.String(required=True)
+
+
+class Values(fields.Raw):
+    """The values of a payment or a link: JSON text, answered as the JSON that it is."""
+
+    def _serialize(self, value: str | None, *args: Any, **kwargs: Any) -> Any:
+        return None if value is None else msgspec.Raw(value.encode())
+
+
+class HistorySchema(Schema):
+    """What happened to a payment, or to a link of it to a ticket."""
+
+    at = fields.AwareDateTime(required=True, metadata={"description": "In UTC"})
+    user_id = fields.String(
+        required=True, allow_none=True, metadata={"description": "The access token's userId, or else its sub"}
+    )
+    request_id = fields.String(required=True, metadata={"description": "The X-Request-Id of the answer"})
+    action = fields.String(required=True, validate=validate.OneOf(ACTIONS))
+    before = Values(
+        required=True,
+        metadata={"type": ["object", "null"], "description": "The payment, or the ids of the link; null if new"},
+    )
+    after = Values(required=True, metadata={"type": ["object", "null"], "description": "The same; null if gone"})
 
 
 class MethodSchema(Schema):

@@ -97,6 +97,7 @@ SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "PORT": (_whole_number(0, 65535), 9154),
     "THREADS": (_whole_number(1, 256), 8),
     "DATABASE_URL": (_database_url, _database_url("sqlite:///instance/payments.db")),
+    "IDEMPOTENCY_DAYS": (_whole_number(1, 365), 7),
     "JWT_SECRET": (_text, None),
     "JWT_SECRET_FILE": (_text, None),
     "JWT_PUBLIC_KEY_FILE": (_text, None),

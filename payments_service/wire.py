@@ -2,7 +2,7 @@
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -80,6 +80,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def exact_number(value: Decimal) -> msgspec.Raw:
     """Return `value` as the JSON number with all its decimals and no exponent; msgspec alone writes 1E-8."""
     return msgspec.Raw(format(value, "f").encode())
+
+
+def exact_json(values: Mapping[str, Any]) -> str:
+    """Return the JSON text of `values`, with decimals as `exact_number` writes them."""
+    exact = {name: exact_number(value) if isinstance(value, Decimal) else value for name, value in values.items()}
+    return _encoder.encode(exact).decode()
 
 
 class ExactJSON(JSONProvider):

@@ -43,8 +43,8 @@ ID, OTHER_ID, UNKNOWN = ("00000000-0000-7000-8000-" + digit * 12 for digit in "1
 
 
 def make_token(secret: str = SECRET, algorithm: str | None = "HS256", **claims: Any) -> str:
-    """Return a token; without further claims it grants everything for a minute. A claim of None is left out."""
-    claims = {"exp": int(time.time()) + 60, "permissions": PERMISSIONS} | claims
+    """Return a user's token; without further claims it grants everything for a minute. A claim of None is left out."""
+    claims = {"userId": 12, "exp": int(time.time()) + 60, "permissions": PERMISSIONS} | claims
     return jwt.encode({name: claim for name, claim in claims.items() if claim is not None}, secret, algorithm)
 
 

@@ -19,8 +19,8 @@ CONFIGURATION = """
 api_key = "${ACCESS_TOKEN}"
 
 [checks.positive_data_acceptance]
-# 422: an id that names nothing, or more than the currency can hold.
-expected-statuses = ["2xx", 404, 409, 422]
+# 412: an ETag that the payment does not have. 422: an id that names nothing, or more than the currency can hold.
+expected-statuses = ["2xx", 304, 404, 409, 412, 422]
 """
 
 

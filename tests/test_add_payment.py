@@ -39,6 +39,16 @@ def test_a_transaction_id_serves_one_payment_only(client):
     assert [stored["amount"] for stored in client.get("/payments").json] == [1]
 
 
+def test_who_may_read_is_told_which_payment_has_the_transaction_id(client, caller, add_payment):
+    holder, other = add_payment(transaction_id="txn-1"), add_payment(transaction_id="txn-2")
+    for permissions, named in [(["payments_read"], True), ([], False)]:
+        client = caller(permissions=[*permissions, "payments_create", "payments_update"])
+        added, changed = client.post("/payments", json=payment()), client.put(f"/payments/{other}", json=payment())
+        for response in (added, changed):
+            assert response.status_code == 409
+            assert (holder in response.text) == named
+
+
 def test_transaction_ids_in_another_case_are_others(client):
     assert client.post("/payments", json=payment(transaction_id="txn-a")).status_code == 201
     assert client.post("/payments", json=payment(transaction_id="TXN-A")).status_code == 201

@@ -1,4 +1,5 @@
 """A day of the point of sale that uses the service today"""
+import time
 from decimal import Decimal
 
 import pytest
@@ -46,6 +47,18 @@ def test_a_cashiers_day(till):
     paid = client.get("/payments/ticket-payments/by-ticket/table-4").json
     assert [found["payment_id"] for found in paid] == ids
     assert sum(found["amount"] for found in paid) == Decimal("30.55")
+
+
+def test_a_payment_whose_answer_was_lost_is_sent_again_also_with_a_refreshed_token(till):
+    body = payment(transaction_id="", amount=Decimal("12.00"))
+    answers = []
+    for seconds in (60, 120):
+        client = till(exp=int(time.time()) + seconds)
+        answers.append(client.post("/payments", json=body, headers={"Idempotency-Key": "key-1"}))
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].data == answers[1].data
+    history = till().get(f"/payments/{answers[0].json['id']}/history").json
+    assert [(entry["user_id"], entry["action"]) for entry in history] == [("12", "created")]
 
 
 def test_a_cashier_may_not_change_or_delete(till):

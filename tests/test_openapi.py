@@ -77,6 +77,10 @@ def test_every_operation_documents_its_refusals(operations):
             expected |= {"404"}
         if (method, path) == ("DELETE", "/payments/{payment_id}"):
             expected |= {"409"}
+        if method in ("PUT", "DELETE") and path == "/payments/{payment_id}":
+            expected |= {"412"}
+        if (method, path) == ("GET", "/payments"):
+            expected |= {"422"}
         if (method, path) == ("DELETE", "/payments/ticket-payments"):
             expected |= {"404", "422"}
         assert {code for code in operation["responses"] if code >= "400"} == expected, (method, path)
@@ -122,6 +126,7 @@ def test_the_examples_of_answers_have_the_fields_that_are_answered(client, opera
     for path, real in {
         "/payments": "/payments",
         "/payments/{payment_id}": f"/payments/{payment_id}",
+        "/payments/{payment_id}/history": f"/payments/{payment_id}/history",
         "/payments/methods": "/payments/methods",
         "/payments/currencies": "/payments/currencies",
         "/payments/ticket-payments/by-ticket/{ticket_id}": "/payments/ticket-payments/by-ticket/ticket-1",
@@ -152,6 +157,37 @@ def test_the_documented_message_of_each_success_is_the_answered_one(client, oper
     assert client.post("/payments", json=body).json["message"] == example["message"]
     example = operations["PUT", "/payments/{payment_id}"]["responses"]["200"]["content"]["application/json"]["example"]
     assert client.put(f"/payments/{add_payment()}", json=body | {"transaction_id": ""}).json == example
+
+
+def test_the_headers_that_a_request_may_carry_are_documented(operations):
+    named = {
+        key: [parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "header"]
+        for key, operation in operations.items()
+    }
+    assert {key: names for key, names in named.items() if names} == {
+        ("POST", "/payments"): ["Idempotency-Key"],
+        ("POST", "/payments/ticket-payments"): ["Idempotency-Key"],
+        ("GET", "/payments/{payment_id}"): ["If-None-Match"],
+        ("PUT", "/payments/{payment_id}"): ["If-Match"],
+        ("DELETE", "/payments/{payment_id}"): ["If-Match"],
+    }
+
+
+def test_the_headers_of_answers_are_documented(operations):
+    named = {
+        (*key, code): list(response["headers"])
+        for key, operation in operations.items()
+        for code, response in operation["responses"].items()
+        if code != "503" and "headers" in response
+    }
+    assert named == {
+        ("POST", "/payments", "201"): ["Idempotency-Replayed"],
+        ("POST", "/payments/ticket-payments", "201"): ["Idempotency-Replayed"],
+        ("GET", "/payments/{payment_id}", "200"): ["ETag"],
+        ("GET", "/payments/{payment_id}", "304"): ["ETag"],
+        ("PUT", "/payments/{payment_id}", "412"): ["ETag"],
+        ("DELETE", "/payments/{payment_id}", "412"): ["ETag"],
+    }
 
 
 def test_a_token_does_not_change_the_document(app, document):

@@ -104,7 +104,7 @@ def test_a_trusted_page_may_read_answers_and_refusals(till, path):
     response = till.get(path, headers={"Origin": OFFICE, "Sec-Fetch-Site": "cross-site"})
     assert response.headers["Access-Control-Allow-Origin"] == OFFICE
     assert response.headers["Access-Control-Allow-Credentials"] == "true"
-    assert response.headers["Access-Control-Expose-Headers"] == "Retry-After, X-Request-Id"
+    assert response.headers["Access-Control-Expose-Headers"] == "ETag, Idempotency-Replayed, Retry-After, X-Request-Id"
 
 
 def test_a_browser_may_ask_without_a_token_whether_a_trusted_page_may_call(office_app):
@@ -113,7 +113,8 @@ def test_a_browser_may_ask_without_a_token_whether_a_trusted_page_may_call(offic
     assert response.status_code == 200
     assert response.headers["Access-Control-Allow-Origin"] == OFFICE
     assert {"PUT", "DELETE"} <= set(response.headers["Access-Control-Allow-Methods"].split(", "))
-    assert response.headers["Access-Control-Allow-Headers"] == "Content-Type"
+    allowed = "Content-Type, Idempotency-Key, If-Match, If-None-Match"
+    assert response.headers["Access-Control-Allow-Headers"] == allowed
     assert response.headers["Access-Control-Max-Age"] == "600"
 
 

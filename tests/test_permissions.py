@@ -10,6 +10,7 @@ from .conftest import NOBODY, PERMISSIONS, client_of, make_token, payment
 OPERATIONS = [
     ("GET", "/payments", "payments_read"),
     ("GET", f"/payments/{NOBODY}", "payments_read"),
+    ("GET", f"/payments/{NOBODY}/history", "payments_read"),
     ("POST", "/payments", "payments_create"),
     ("PUT", f"/payments/{NOBODY}", "payments_update"),
     ("DELETE", f"/payments/{NOBODY}", "payments_delete"),

@@ -12,7 +12,7 @@ import pytest
 
 from payments_service import UnusableDatabase, database, engines
 
-from .conftest import Server, client_of, make_token, migrate, on_postgresql, payment
+from .conftest import BTC, CASH, EUR, ID, Server, client_of, make_token, migrate, on_postgresql, payment
 from .postgresql import PASSWORD, PostgresqlServer, wait_until
 
 pytestmark = on_postgresql
@@ -105,7 +105,7 @@ def test_a_migration_waits_for_another_for_as_long_as_it_takes(short_waits, make
         with pytest.raises(TimeoutError):
             migrating.result(timeout=3)
         rows.execute("SELECT pg_advisory_unlock(?)", engines.MIGRATION_LOCK)
-        assert len(migrating.result()) == 1
+        assert migrating.result()
 
 
 def wait_for_lock(rows):
@@ -123,6 +123,44 @@ def test_a_payment_is_not_deleted_between_being_found_and_being_changed(client, 
         wait_for_lock(rows)
         rows.execute("COMMIT")
         assert changing.result().status_code == 404
+
+
+def test_a_payment_that_was_changed_meanwhile_is_judged_as_it_is_then(client, add_payment, rows):
+    payment_id = add_payment(currency_id=EUR, amount=1)
+    rows.execute("BEGIN")
+    rows.execute("UPDATE payment SET currency_id = ?, version = 2 WHERE id = ?", BTC, payment_id)
+    with ThreadPoolExecutor(1) as other:
+        headers = {"If-Match": '"1"'}
+        changing = other.submit(client.put, f"/payments/{payment_id}", json=payment(), headers=headers)
+        wait_for_lock(rows)
+        rows.execute("COMMIT")
+        assert (changing.result().status_code, changing.result().headers["ETag"]) == (412, '"2"')
+
+
+def test_who_waits_while_another_payment_takes_the_transaction_id_is_told_which(client, rows):
+    rows.execute("BEGIN")
+    columns = "(id, method_id, currency_id, transaction_id, minor_units)"
+    rows.execute(f"INSERT INTO payment {columns} VALUES (?, ?, ?, 'txn-1', 1)", ID, CASH, EUR)
+    with ThreadPoolExecutor(1) as other:
+        paying = other.submit(client.post, "/payments", json=payment(transaction_id="txn-1"))
+        wait_for_lock(rows)
+        rows.execute("COMMIT")
+        assert paying.result().status_code == 409
+        assert ID in paying.result().text
+
+
+def test_an_idempotency_key_that_is_taken_anew_while_it_is_to_be_removed_stays(client, rows):
+    for key in ("key-1", "key-2"):
+        client.post("/payments", json=payment(transaction_id=""), headers={"Idempotency-Key": key})
+    rows.execute("UPDATE idempotency_key SET created_at = '2026-01-01' WHERE key = 'key-1'")
+    rows.execute("BEGIN")
+    rows.execute("UPDATE idempotency_key SET created_at = now() WHERE key = 'key-1'")
+    with ThreadPoolExecutor(1) as other:
+        paying = other.submit(client.post, "/payments", json=payment(), headers={"Idempotency-Key": "key-3"})
+        wait_for_lock(rows)
+        rows.execute("COMMIT")
+        assert paying.result().status_code == 201
+    assert rows.all("SELECT key FROM idempotency_key ORDER BY key") == [("key-1",), ("key-2",), ("key-3",)]
 
 
 def test_a_payment_that_is_deleted_and_linked_at_once_is_not_linked(client, add_payment, rows):

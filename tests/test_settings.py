@@ -30,6 +30,7 @@ def test_the_defaults_are_those_of_the_readme():
     assert settings["THREADS"] == 8
     assert settings["DATABASE_URL"] == f"sqlite:///{PROJECT}/instance/payments.db"
     assert settings["JWT_LEEWAY"] == 10
+    assert settings["IDEMPOTENCY_DAYS"] == 7
     assert settings["JWT_ISSUER"] is settings["JWT_AUDIENCE"] is None
     assert settings["ROLE_PERMISSIONS"] == {}
 

@@ -5,6 +5,8 @@ from ..errors import ErrorSchema
 from ..schemas import (
     PaymentOfTicketSchema, TicketInPathSchema, TicketPaymentAddedSchema, TicketPaymentQuerySchema, TicketPaymentSchema,
 )
+from .caller import caller
+from .idempotency import idempotent
 
 blp = Blueprint(
     "ticket-payments",
@@ -16,11 +18,12 @@ blp = Blueprint(
 
 @blp.route("", methods=["POST"], permission=Permission.CREATE)
 @blp.arguments(TicketPaymentSchema, example=examples.TICKET_PAYMENT)
+@idempotent(blp)
 @blp.response(201, TicketPaymentAddedSchema, example=examples.TICKET_PAYMENT_ADDED)
 @blp.alt_response(409, schema=ErrorSchema, description="Linked already")
 def link_ticket(link):
     """Link a ticket to a payment"""
-    store.ticket_payments.link(**link)
+    store.ticket_payments.link(**link, caller=caller())
     return {**link, "message": "Ticket payment relationship created successfully"}
 
 
@@ -57,7 +60,7 @@ def list_tickets_of_payment(payment_id):
 @blp.alt_response(404, schema=ErrorSchema, description="No such link")
 def unlink_ticket(payment_id, ticket_id):
     """Unlink a ticket from a payment"""
-    store.ticket_payments.unlink(payment_id, ticket_id)
+    store.ticket_payments.unlink(payment_id, ticket_id, caller=caller())
 
 
 @blp.route("/by-ticket/<ticket:ticket_id>", methods=["DELETE"], permission=Permission.DELETE)
@@ -69,4 +72,4 @@ def unlink_all_payments(ticket_id):
 
     Succeeds also if it has none.
     """
-    store.ticket_payments.unlink_all(ticket_id)
+    store.ticket_payments.unlink_all(ticket_id, caller=caller())

@@ -1,4 +1,6 @@
 """Payments."""
+from collections.abc import Collection
+from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -6,14 +8,13 @@ from uuid import UUID
 from peewee import ModelSelect
 from uuid_utils.compat import uuid7
 
-from ..database import write
-from ..errors import Conflict, Invalid, NotFound
+from ..database import WriteAgain, current, write
+from ..errors import Changed, Conflict, Invalid, NotFound, TransactionIdTaken
 from ..models import Currency, Method, Payment
 from ..money import AmountRefused, from_minor_units, to_minor_units
-from . import currencies, methods
+from . import currencies, history, methods
 
 NO_PAYMENT = "There is no payment with this id."
-TRANSACTION_ID_TAKEN = "Another payment has this transaction_id: send one that is not used yet."
 LINKED = "A ticket is linked to this payment: unlink it first."
 
 
@@ -41,35 +42,60 @@ def payment_of(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"amount": amount}
 
 
-def list_all() -> list[dict[str, Any]]:
-    """Return every payment, oldest first."""
-    return [payment_of(row) for row in select()]
+def list_all(transaction_id: str | None = None) -> list[dict[str, Any]]:
+    """Return every payment, oldest first, or only the one that has a transaction_id."""
+    rows = select() if transaction_id is None else select().where(Payment.transaction_id == transaction_id)
+    return [payment_of(row) for row in rows]
 
 
-def get(payment_id: UUID | None) -> dict[str, Any]:
-    """Return a payment; raises `NotFound`, also for None."""
-    row = select().where(Payment.id == payment_id).first()
+def get(payment_id: UUID | None) -> tuple[dict[str, Any], int]:
+    """Return a payment and its version, which rises by one with each change; raises `NotFound`, also for None."""
+    row = select(Payment.version).where(Payment.id == payment_id).first()
     if row is None:
         raise NotFound(NO_PAYMENT)
-    return payment_of(row)
+    version = row.pop("version")
+    return payment_of(row), version
 
 
-@write(unique=lambda: Conflict(TRANSACTION_ID_TAKEN))
-def add(*, method_id: UUID, currency_id: UUID, transaction_id: str, amount: Decimal) -> UUID:
+def history_of(payment_id: UUID | None) -> list[dict[str, Any]]:
+    """Return what happened to a payment, also to one that is deleted, as `history.of_payment` does.
+
+    Raises `NotFound` for a payment that never was, and for None.
+    """
+    entries = history.of_payment(payment_id)
+    if not entries:
+        # It may be from before there was a history.
+        get(payment_id)
+    return entries
+
+
+# That another write took the transaction_id after it was looked for only PostgreSQL lets happen.
+@write(unique=WriteAgain)
+def add(
+    *, method_id: UUID, currency_id: UUID, transaction_id: str, amount: Decimal, caller: history.Caller
+) -> UUID:
     """Record a payment and return its id, which is its transaction_id too if that is blank.
 
     Raises `Invalid` for a method or currency that does not exist and for an amount that the currency cannot hold, and
-    `Conflict` for a transaction_id in use.
+    `TransactionIdTaken` for a transaction_id in use.
     """
-    columns = _columns(method_id, currency_id, amount)
+    minor_units, amount = _checked(method_id, currency_id, amount)
     # Made within the write: where one process alone writes to SQLite, the order of ids is the order of commits.
     payment_id = uuid7()
-    columns["transaction_id"] = transaction_id if transaction_id.strip() else str(payment_id)
-    Payment.insert(id=payment_id, **columns).execute()
+    if transaction_id.strip():
+        _refuse_taken(transaction_id)
+    else:
+        transaction_id = str(payment_id)
+    now = datetime.now(timezone.utc)
+    values = {"method_id": method_id, "currency_id": currency_id, "transaction_id": transaction_id}
+    Payment.insert(
+        id=payment_id, **values, minor_units=minor_units, version=1, created_at=now, changed_at=now
+    ).execute()
+    history.add("created", payment_id, caller, now, after={"id": payment_id, **values, "amount": amount})
     return payment_id
 
 
-@write(unique=lambda: Conflict(TRANSACTION_ID_TAKEN))
+@write(unique=WriteAgain)
 def update(
     payment_id: UUID | None,
     *,
@@ -77,38 +103,71 @@ def update(
     currency_id: UUID,
     transaction_id: str,
     amount: Decimal,
+    caller: history.Caller,
     sent_id: UUID | None = None,
+    versions: Collection[str] | None = None,
 ) -> None:
     """Change a payment; a blank transaction_id keeps the stored one.
 
-    Raises `NotFound`, `Invalid` for a `sent_id` that is another payment's, and what `add` raises.
+    Raises `NotFound`, `Changed` if the payment has none of the `versions`, `Invalid` for a `sent_id` that is another
+    payment's, and what `add` raises.
     """
-    if not Payment.select().where(Payment.id == payment_id).exists():
-        raise NotFound(NO_PAYMENT)
-    if sent_id not in (None, payment_id):
+    before, version = _locked(payment_id, versions)
+    if sent_id not in (None, before["id"]):
         raise Invalid(id="This is not the id in the path.")
-    columns = _columns(method_id, currency_id, amount)
-    if transaction_id.strip():
-        columns["transaction_id"] = transaction_id
-    if not Payment.update(**columns).where(Payment.id == payment_id).execute():
-        # PostgreSQL lets another write delete it in between.
-        raise NotFound(NO_PAYMENT)
+    minor_units, amount = _checked(method_id, currency_id, amount)
+    if not transaction_id.strip():
+        transaction_id = before["transaction_id"]
+    elif transaction_id != before["transaction_id"]:
+        _refuse_taken(transaction_id)
+    now = datetime.now(timezone.utc)
+    values = {"method_id": method_id, "currency_id": currency_id, "transaction_id": transaction_id}
+    changed = Payment.update(**values, minor_units=minor_units, version=version + 1, changed_at=now)
+    changed.where(Payment.id == payment_id).execute()
+    after = before | values | {"amount": amount}
+    history.add("changed", before["id"], caller, now, before=before, after=after)
 
 
 @write(foreign_key=lambda: Conflict(LINKED))
-def delete(payment_id: UUID | None) -> None:
-    """Delete a payment. Raises `NotFound`, and `Conflict` while a ticket is linked to it."""
-    if not Payment.delete().where(Payment.id == payment_id).execute():
-        raise NotFound(NO_PAYMENT)
+def delete(payment_id: UUID | None, *, caller: history.Caller, versions: Collection[str] | None = None) -> None:
+    """Delete a payment.
+
+    Raises `NotFound`, `Changed` if it has none of the `versions`, and `Conflict` while a ticket is linked to it.
+    """
+    before, _ = _locked(payment_id, versions)
+    Payment.delete().where(Payment.id == payment_id).execute()
+    history.add("deleted", before["id"], caller, datetime.now(timezone.utc), before=before)
 
 
-def _columns(method_id: UUID, currency_id: UUID, amount: Decimal) -> dict[str, Any]:
-    """Return the columns that hold these values; raises `Invalid`, naming every one that is refused."""
+def _locked(payment_id: UUID | None, versions: Collection[str] | None) -> tuple[dict[str, Any], int]:
+    """Return a payment and its version, and let nobody change it until the end of this write.
+
+    Raises `NotFound`, and `Changed` if it has none of the `versions`; None stands for any.
+    """
+    # Not `get` itself: what PostgreSQL has waited for may be stored with another currency than the one it had joined.
+    current.lock(Payment.select(Payment.id).where(Payment.id == payment_id))
+    payment, version = get(payment_id)
+    if versions is not None and str(version) not in versions:
+        raise Changed(version)
+    return payment, version
+
+
+def _refuse_taken(transaction_id: str) -> None:
+    """Raise `TransactionIdTaken` if a payment has this transaction_id."""
+    holder = Payment.select(Payment.id).where(Payment.transaction_id == transaction_id).scalar()
+    if holder is not None:
+        raise TransactionIdTaken(holder)
+
+
+def _checked(method_id: UUID, currency_id: UUID, amount: Decimal) -> tuple[int, Decimal]:
+    """Return an amount in minor units, and with exactly its currency's decimals.
+
+    Raises `Invalid`, naming all that is refused.
+    """
     refused = {}
     if not Method.select().where(Method.id == method_id).exists():
         refused["method_id"] = methods.NO_METHOD
     currency = Currency.get_or_none(Currency.id == currency_id)
-    minor_units = None
     if currency is None:
         refused["currency_id"] = currencies.NO_CURRENCY
     else:
@@ -118,4 +177,4 @@ def _columns(method_id: UUID, currency_id: UUID, amount: Decimal) -> dict[str, A
             refused["amount"] = str(error)
     if refused:
         raise Invalid(**refused)
-    return {"method": method_id, "currency": currency_id, "minor_units": minor_units}
+    return minor_units, from_minor_units(minor_units, currency.decimals)

@@ -6,20 +6,21 @@ from uuid import UUID
 from ..database import write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Payment, TicketPayment
-from . import payments
+from . import history, payments
 
 
 @write(
     unique=lambda: Conflict("This payment is linked to this ticket already."),
     foreign_key=lambda: Invalid(payment_id=payments.NO_PAYMENT),
 )
-def link(payment_id: UUID, ticket_id: str) -> None:
+def link(payment_id: UUID, ticket_id: str, *, caller: history.Caller) -> None:
     """Record that a payment paid a ticket.
 
     Raises `Invalid` for a payment that does not exist, and `Conflict` for a link that does.
     """
     now = datetime.now(timezone.utc)
     TicketPayment.insert(payment=payment_id, ticket_id=ticket_id, linked_at=now).execute()
+    history.add("linked", payment_id, caller, now, after=_values(payment_id, ticket_id))
 
 
 def payments_of(ticket_id: str) -> list[dict[str, Any]]:
@@ -41,14 +42,29 @@ def tickets_of(payment_id: UUID | None) -> list[dict[str, Any]]:
 
 
 @write()
-def unlink(payment_id: UUID, ticket_id: str) -> None:
+def unlink(payment_id: UUID, ticket_id: str, *, caller: history.Caller) -> None:
     """Remove a link; raises `NotFound` if there is none."""
-    link_ = (TicketPayment.payment == payment_id) & (TicketPayment.ticket_id == ticket_id)
-    if not TicketPayment.delete().where(link_).execute():
+    if not _removed(payment_id, ticket_id, caller):
         raise NotFound("This payment is not linked to this ticket.")
 
 
 @write()
-def unlink_all(ticket_id: str) -> None:
+def unlink_all(ticket_id: str, *, caller: history.Caller) -> None:
     """Remove every link of a ticket, none if it has none."""
-    TicketPayment.delete().where(TicketPayment.ticket_id == ticket_id).execute()
+    links = TicketPayment.select(TicketPayment.payment).where(TicketPayment.ticket_id == ticket_id)
+    for (payment_id,) in links.order_by(TicketPayment.payment).tuples():
+        _removed(payment_id, ticket_id, caller)
+
+
+def _removed(payment_id: UUID, ticket_id: str, caller: history.Caller) -> bool:
+    """Remove a link and tell whether there was one."""
+    link_ = (TicketPayment.payment == payment_id) & (TicketPayment.ticket_id == ticket_id)
+    if not TicketPayment.delete().where(link_).execute():
+        return False
+    before = _values(payment_id, ticket_id)
+    history.add("unlinked", payment_id, caller, datetime.now(timezone.utc), before=before)
+    return True
+
+
+def _values(payment_id: UUID, ticket_id: str) -> dict[str, Any]:
+    return {"payment_id": payment_id, "ticket_id": ticket_id}
