@@ -1,4 +1,5 @@
 """What the README promises"""
+import json
 import re
 import shlex
 import subprocess
@@ -8,7 +9,7 @@ import pytest
 
 from payments_service.settings import SETTINGS
 
-from .conftest import PROJECT, SECRET, environment
+from .conftest import PROJECT, SECRET, environment, make_token
 from .test_house import ORDER
 
 README = (PROJECT / "README.md").read_text()
@@ -52,7 +53,21 @@ def test_what_to_try_works_as_it_is_written(server):
     assert "Ticket payment relationship created successfully" in answers[3]
     assert '"amount":78.90' in answers[4]
     assert '"ticket_id":"table-4"' in answers[4]
-    assert len(answers) == 5
+    assert [entry["action"] for entry in json.loads(answers[5])] == ["created", "linked"]
+    assert len(answers) == 6
+
+
+@pytest.mark.skipif(not (PROJECT / ".venv" / "run").exists(), reason="the project was not installed by make")
+def test_a_till_can_copy_how_to_send_again(server):
+    pay = section("Try it").partition("### When the answer gets lost")[2].partition("```sh\n")[2].partition("```")[0]
+    settings = environment() | {"ACCESS_TOKEN": make_token()}
+    shell = ["sh", "-euc", pay.replace("9154", str(server.port))]
+    result = subprocess.run(shell, env=settings, capture_output=True, text=True, check=True)
+    answers = result.stdout.split("HTTP/1.1 ")
+    assert len(answers) == 2
+    assert answers[1].startswith("201")
+    assert "Idempotency-Replayed: true" in answers[1]
+    assert len(server.request("GET", "/payments")[1]) == 1
 
 
 def test_the_commands_to_operate_it_work_as_they_are_written(database_url):
