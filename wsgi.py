@@ -3,14 +3,15 @@ import logging
 import os
 import sys
 
-from payments_service import SettingError, UnusableDatabase, create_app, database, server
+from payments_service import SettingError, UnusableDatabase, __version__, create_app, database, logs, server
 
 # The database is for the service's own user alone, like the secret.
 os.umask(0o077)
-logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+logs.configure("logfmt")
 
 try:
     app = create_app()
+    logs.configure(app.config["LOG_FORMAT"])
 except SettingError as error:
     sys.exit(f"payments: {error}")
 
@@ -22,7 +23,9 @@ def main() -> None:
             database.migrate()
         except UnusableDatabase as error:
             sys.exit(f"payments: {error}")
-        logging.info("The database is %s", database.current.location)
+        keys = app.config["JWT_KEYS"]
+        facts = {"version": __version__, "database": database.current.location, "keys": keys.algorithm}
+        logging.info("Starting", extra=facts | {"keys_from": keys.source})
     server.serve(app)
 
 

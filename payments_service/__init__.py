@@ -9,8 +9,8 @@ from typing import Any
 
 from flask import Flask
 
-from . import access, cli, database, errors, origins, wire
-from .blueprints import currencies, methods, openapi, payments, ticket_payments
+from . import access, cli, database, errors, logs, metrics, origins, wire
+from .blueprints import currencies, health, methods, openapi, payments, ticket_payments
 from .engines import UnusableDatabase
 from .settings import SettingError, read_settings
 
@@ -35,12 +35,15 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
             "components": {"securitySchemes": access.SECURITY_SCHEMES},
         },
     )
+    # Flask runs what is to be done after a request in reverse: these see the answer as it is sent.
+    logs.init_app(app)
+    metrics.init_app(app)
     wire.init_app(app)
     origins.init_app(app)
     access.init_app(app)
     database.init_app(app)
     cli.init_app(app)
     api = errors.Api(app)
-    for noun in (payments, methods, currencies, ticket_payments, openapi):
+    for noun in (payments, methods, currencies, ticket_payments, openapi, health):
         api.register_blueprint(noun.blp)
     return app

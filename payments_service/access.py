@@ -1,4 +1,5 @@
 """Who may do what: permissions, the blueprint whose routes declare one, access tokens, the check of each request."""
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from enum import StrEnum
@@ -23,6 +24,9 @@ USER_CLAIMS = ["userId", "sub"]
 USER_LENGTH = 255
 
 
+logger = logging.getLogger(__name__)
+
+
 class Permission(StrEnum):
     """What a token can grant, by the names of the API page."""
 
@@ -30,6 +34,10 @@ class Permission(StrEnum):
     CREATE = "payments_create"
     UPDATE = "payments_update"
     DELETE = "payments_delete"
+
+
+class NotForAccess(Exception):
+    """A token that one of our keys verifies is not one for access; the text quotes nothing of it."""
 
 
 class AccessToken(NamedTuple):
@@ -126,17 +134,19 @@ def read_token(token: str | None) -> AccessToken:
     """
     if not token:
         raise NotSignedIn(f"Sign in first: the request carries no {COOKIE} cookie.")
-    if len(token) > TOKEN_LIMIT:
-        raise NotSignedIn("The access token is not valid.")
     config = flask.current_app.config
     try:
+        if len(token) > TOKEN_LIMIT:
+            raise NotForAccess("too long")
         claims = _verified_claims(token, config)
         return AccessToken(_user_of(claims), _granted(claims, config["ROLE_PERMISSIONS"]))
-    except jwt.ExpiredSignatureError:
-        raise NotSignedIn("The access token has expired: refresh it.") from None
-    except Exception:
-        # Whatever else a text from outside leads to while it is taken apart, it is no token of ours.
-        raise NotSignedIn("The access token is not valid.") from None
+    except Exception as error:
+        # Whatever else a text from outside leads to while it is taken apart, it is no token of ours. What libraries say
+        # of it may quote it.
+        reason = str(error) if isinstance(error, NotForAccess) else type(error).__name__
+        logger.warning("Refused an access token", extra={"reason": reason})
+        expired = isinstance(error, jwt.ExpiredSignatureError)
+    raise NotSignedIn("The access token has expired: refresh it." if expired else "The access token is not valid.")
 
 
 def _verified_claims(token: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -165,21 +175,21 @@ def _verified_claims(token: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _granted(claims: dict[str, Any], role_permissions: dict[str, list[str]]) -> set[str]:
-    """Return the permissions that verified claims grant; raises ValueError if they are not an access token's."""
+    """Return the permissions that verified claims grant; raises `NotForAccess` if they are not an access token's."""
     scope = claims.get("scope", "")
     permissions = claims.get("permissions", [])
     role = claims.get("role", "")
     if claims.get("type", "access") != "access" or "wallet_access" in str(scope).lower():
-        raise ValueError("not an access token")
+        raise NotForAccess("another kind of token")
     if not isinstance(scope, (str, list)) or not isinstance(role, str) or not isinstance(permissions, list):
-        raise ValueError("claims of another shape")
+        raise NotForAccess("claims of another shape")
     if not all(isinstance(name, str) for name in permissions):
-        raise ValueError("claims of another shape")
+        raise NotForAccess("claims of another shape")
     return {*permissions, *role_permissions.get(role, ())}
 
 
 def _user_of(claims: dict[str, Any]) -> str | None:
-    """Return who a token was issued to; raises ValueError for what names nobody that a record could name."""
+    """Return who a token was issued to; raises `NotForAccess` for what names nobody that a record could name."""
     for name in USER_CLAIMS:
         user = claims.get(name)
         if user is None or user == "":
@@ -187,7 +197,7 @@ def _user_of(claims: dict[str, Any]) -> str | None:
         if isinstance(user, int) and not isinstance(user, bool):
             user = str(user)
         if not isinstance(user, str) or not user.isprintable() or len(user) > USER_LENGTH:
-            raise ValueError("claims of another shape")
+            raise NotForAccess("claims of another shape")
         return user
     return None
 

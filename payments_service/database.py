@@ -106,6 +106,11 @@ def migrate() -> list[str]:
         raise UnusableDatabase(f"the database {current.location} cannot be used: {reason}") from error
 
 
+def pending_migrations() -> list[str]:
+    """Return the migrations that the current application's database has not taken."""
+    return [step.name for step in Runner(current.obj, str(MIGRATIONS)).status() if not step.applied]
+
+
 def close(app: flask.Flask) -> None:
     """Close every connection of `app` that no request uses. SQLite's last writes its -wal file into the database."""
     app.extensions[EXTENSION].close_idle()

@@ -3,6 +3,7 @@ import contextlib
 import fcntl
 import os
 import select
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,11 @@ from psycopg.conninfo import conninfo_to_dict
 WAIT_SECONDS = 5
 # How long PostgreSQL may take for one statement, a list of all payments included.
 ANSWER_SECONDS = 30
+
+# With less room on the disk, a payment or what SQLite has to write besides may not fit.
+LEAST_FREE_BYTES = 32 * 2**20
+
+REPLACED = "file was deleted or replaced while the service ran: put the right one there and start again"
 
 # What a violated constraint is called: SQLite's extended result codes, and PostgreSQL's SQLSTATE (its appendix A).
 CONSTRAINTS = {
@@ -115,6 +121,8 @@ class Sqlite(PooledSqliteDatabase):
         self.location = url
         self.path = Path(url.removeprefix("sqlite:///"))
         self.turn = Turn(self.path.parent)
+        # Which file was migrated; None before.
+        self.file: tuple[int, int] | None = None
         super().__init__(
             str(self.path),
             pragmas={
@@ -132,6 +140,36 @@ class Sqlite(PooledSqliteDatabase):
             check_same_thread=False,
         )
 
+    def _connect(self) -> Any:
+        self._check_same_file()
+        return super()._connect()
+
+    def begin(self, lock_type: str | None = None) -> None:
+        """Begin a transaction; raises `peewee.OperationalError` if the file is not the one that was migrated."""
+        self._check_same_file()
+        super().begin(lock_type)
+
+    def _check_same_file(self) -> None:
+        # What is written to a file that was deleted or replaced is lost with the last connection to it, and where there
+        # is none SQLite makes one.
+        if self.file is not None and self._identity() != self.file:
+            raise peewee.OperationalError(REPLACED)
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Return which file the path leads to, None if to none."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def fault(self) -> str | None:
+        """Return what is wrong with the file or its disk, if anything is."""
+        if self.file is not None and self._identity() != self.file:
+            return f"The database {REPLACED}."
+        free = shutil.disk_usage(self.path.parent).free
+        return f"The disk of the database is full: {free // 2**20} MiB are free." if free < LEAST_FREE_BYTES else None
+
     def lock(self, rows: peewee.ModelSelect) -> None:
         """Do nothing: during a write transaction nobody else writes at all."""
 
@@ -144,6 +182,7 @@ class Sqlite(PooledSqliteDatabase):
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)
             yield
+            self.file = self._identity()
         finally:
             os.close(directory)
 
@@ -260,6 +299,9 @@ class Postgresql(PooledPsycopg3Database):
                 return False
             conn.close()
         return True
+
+    def fault(self) -> None:
+        """Return None: files and disks are the server's."""
 
     def lock(self, rows: peewee.ModelSelect) -> None:
         """Keep others from changing the rows of one table that a query finds until this transaction ends."""

@@ -82,6 +82,10 @@ class KeyUsed(PaymentsError):
     """The idempotency key belongs to another request."""
 
 
+class NotReady(PaymentsError):
+    """The service cannot record payments, for a reason that only the box's technician can mend."""
+
+
 class Malformed(PaymentsError):
     """The body is not JSON text."""
 
@@ -108,6 +112,7 @@ STATUS = {
     Changed: HTTPStatus.PRECONDITION_FAILED,
     NotJson: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     KeyUsed: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
     Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
@@ -167,6 +172,8 @@ def handle_payments_error(error: PaymentsError) -> Answer:
     if isinstance(error, NotSignedIn):
         # RFC 9110, section 11.6.1: a 401 names the scheme.
         headers["WWW-Authenticate"] = 'Bearer realm="payments"'
+    elif isinstance(error, NotReady):
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     elif isinstance(error, Changed):
         headers["ETag"] = quote_etag(str(error.version))
     elif isinstance(error, TransactionIdTaken) and flask.g.may_read:
@@ -183,7 +190,7 @@ def handle_database_fault(error: Exception) -> Answer:
         raise error
     flask.g.database_failed = True
     request = flask.request
-    logger.error("The database failed at %s %s (%s)", request.method, request.path, flask.g.request_id, exc_info=error)
+    logger.error("The database failed at %s %s", request.method, request.path, exc_info=error)
     code = HTTPStatus.SERVICE_UNAVAILABLE
     message = "The database is not available now: try again."
     return error_body(code, message), code, {"Retry-After": str(RETRY_AFTER_SECONDS)}

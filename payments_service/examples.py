@@ -51,6 +51,9 @@ TICKET_PAYMENT_ADDED = {
 }
 PAYMENT_OF_TICKET = {**PAYMENT, **TICKET_PAYMENT}
 
+LIVE = {"status": "live"}
+READY = {"status": "ready"}
+
 IDEMPOTENCY_KEY = "0b8f6c1e-5d2a-4f7b-9c3e-8a1d7f20e6b4"
 
 HISTORY = [

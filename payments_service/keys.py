@@ -27,10 +27,11 @@ logger = logging.getLogger(__name__)
 
 
 class Keys(NamedTuple):
-    """The keys that verify access tokens by one algorithm. The first of several secrets signs."""
+    """The keys that verify access tokens by one algorithm, and where they are. The first of several secrets signs."""
 
     algorithm: str
     verifying: list[Any]
+    source: str = ""
 
 
 def _secrets(text: str) -> Keys:
@@ -108,7 +109,7 @@ def read_keys(settings: Mapping[str, Any]) -> Keys:
         raise SettingError(f"{source} cannot be read: {error}") from None
     except ValueError as error:
         raise SettingError(f"{source} {error}") from None
-    return keys
+    return keys._replace(source=source)
 
 
 def _generate_secret(path: Path) -> None:

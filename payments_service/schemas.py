@@ -182,6 +182,12 @@ class HistorySchema(Schema):
     after = Values(required=True, metadata={"type": ["object", "null"], "description": "The same; null if gone"})
 
 
+class HealthSchema(Schema):
+    """How the service is."""
+
+    status = fields.String(required=True)
+
+
 class MethodSchema(Schema):
     """A payment method."""
 

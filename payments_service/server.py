@@ -101,10 +101,12 @@ class JsonErrorTask(ErrorTask):
         refusal = error_body(code)
         body = json.dumps(refusal, separators=(",", ":")).encode() + b"\n"
         self.status = f"{code} {refusal['status']}"
-        headers = {"Content-Type": "application/json", "X-Request-Id": uuid.uuid4().hex} | ANSWER_HEADERS
+        request_id = uuid.uuid4().hex
+        headers = {"Content-Type": "application/json", "X-Request-Id": request_id} | ANSWER_HEADERS
         self.response_headers += headers.items()
         self.set_close_on_finish()
         self.content_length = len(body)
+        logger.info("request", extra={"address": self.channel.addr[0], "status": code, "request_id": request_id})
         self.write(body)
 
 
@@ -167,6 +169,7 @@ def serve(app: flask.Flask) -> None:
             max_request_header_size=HEADER_LIMIT + 1,
             connection_limit=_connection_limit(),
             ident=None,
+            **_proxy_options(app.config["TRUSTED_PROXY"]),
         )
     except (OSError, ValueError) as error:
         address = f"PAYMENTS_HOST {app.config['HOST']!r} and PAYMENTS_PORT {app.config['PORT']}"
@@ -182,6 +185,11 @@ def serve(app: flask.Flask) -> None:
     logger.info("Stopping")
     _finish(server.task_dispatcher, sockets)
     database.close(app)
+
+
+def _proxy_options(address: str | None) -> dict[str, Any]:
+    """Return what makes waitress believe what a proxy says of its callers."""
+    return {"trusted_proxy": address, "trusted_proxy_headers": {"x-forwarded-for"}} if address else {}
 
 
 def _close_overdue(sockets: dict[int, Any]) -> None:

@@ -14,7 +14,6 @@ PREFIX = "PAYMENTS_"
 PROJECT = Path(__file__).resolve().parent.parent
 # In lower case and without the port that is the scheme's own (RFC 6454, section 6.2).
 ORIGIN = re.compile(r"(?!http:.*:80$|https:.*:443$)https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
-ALGORITHMS = ["HS256", "RS256", "ES256", "EdDSA"]
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +63,6 @@ def _is_postgresql(url: str) -> bool:
     return bool(parts.get("dbname")) and shown.isprintable() and not set("@=") & set(shown)
 
 
-def _algorithm(raw: Any) -> str:
-    if raw not in ALGORITHMS:
-        raise ValueError(f"must be {', '.join(ALGORITHMS[:-1])} or {ALGORITHMS[-1]}")
-    return raw
-
-
 def _role_permissions(raw: Any) -> dict[str, list[str]]:
     wanted = 'must be JSON like {"cashier": ["payments_read", "payments_create"]}'
     try:
@@ -91,6 +84,15 @@ def _origins(raw: Any) -> frozenset[str]:
     return origins
 
 
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def read(raw: Any) -> str:
+        if raw not in words:
+            raise ValueError(f"must be {', '.join(words[:-1])} or {words[-1]}")
+        return raw
+
+    return read
+
+
 # Each setting by its name without the prefix: how it is read, and its default.
 SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "HOST": (_text, "127.0.0.1"),
@@ -101,13 +103,15 @@ SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "JWT_SECRET": (_text, None),
     "JWT_SECRET_FILE": (_text, None),
     "JWT_PUBLIC_KEY_FILE": (_text, None),
-    "JWT_ALGORITHM": (_algorithm, None),
+    "JWT_ALGORITHM": (_one_of("HS256", "RS256", "ES256", "EdDSA"), None),
     "JWT_ISSUER": (_text, None),
     "JWT_AUDIENCE": (_text, None),
     # Bounded, because a long leeway would be a switch that turns expiry off.
     "JWT_LEEWAY": (_whole_number(0, 300), 10),
     "ROLE_PERMISSIONS": (_role_permissions, {}),
     "TRUSTED_ORIGINS": (_origins, frozenset()),
+    "TRUSTED_PROXY": (_text, None),
+    "LOG_FORMAT": (_one_of("logfmt", "json"), "logfmt"),
 }
 
 

@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
+from time import perf_counter
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -172,7 +173,8 @@ class JoinedCookies:
 
 
 def _name_request() -> None:
-    """Give the request the id that it was sent with, as by nginx, or one of our own."""
+    """Note when the request came, and give it the id that it was sent with, as by nginx, or one of our own."""
+    flask.g.began = perf_counter()
     sent = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
 

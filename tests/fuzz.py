@@ -35,7 +35,7 @@ def fuzz(server: Server, folder: Path, examples: int, seed: int) -> str:
     settings = environment() | {"ACCESS_TOKEN": make_token(exp=2**33)}
     result = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
-    failures = [line for line in server.log if " ERROR " in line]
+    failures = [line for line in server.log if "level=error" in line]
     assert not failures, "".join(server.log)
     return result.stdout
 

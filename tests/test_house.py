@@ -12,6 +12,8 @@ ORDER = [
     "keys",
     "errors",
     "wire",
+    "logs",
+    "metrics",
     "origins",
     "access",
     "money",

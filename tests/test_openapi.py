@@ -7,6 +7,9 @@ from .conftest import client_of, make_token
 from .test_permissions import OPERATIONS
 
 
+PUBLIC = {"/openapi.json", "/health/live", "/health/ready", "/metrics"}
+
+
 @pytest.fixture
 def document(app):
     response = app.test_client().get("/openapi.json")
@@ -16,12 +19,12 @@ def document(app):
 
 @pytest.fixture
 def operations(document):
-    """Return the operations by method and path, without the document's own."""
+    """Return the operations by method and path, without those that need no token."""
     return {
         (method.upper(), path): operation
         for path, item in document["paths"].items()
         for method, operation in item.items()
-        if method != "parameters" and path != "/openapi.json"
+        if method != "parameters" and path not in PUBLIC
     }
 
 
@@ -50,7 +53,16 @@ def test_every_route_is_documented_and_nothing_else(app, document):
         (method.upper(), path) for path, item in document["paths"].items() for method in item if method != "parameters"
     }
     assert routes == documented
-    assert len(documented) == len(OPERATIONS) + 1
+    assert len(documented) == len(OPERATIONS) + len(PUBLIC)
+
+
+def test_only_what_shows_nothing_of_anybodys_needs_no_token(document):
+    assert PUBLIC == {
+        path
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters" and "security" not in operation
+    }
 
 
 def test_every_operation_names_the_pages_permission(app, operations):
