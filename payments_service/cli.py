@@ -1,4 +1,5 @@
 """The commands of `flask --app wsgi`."""
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -9,7 +10,7 @@ import flask
 import peewee
 from flask.cli import AppGroup, with_appcontext
 
-from . import access, database, store
+from . import access, database, doctor, store
 from .engines import UnusableDatabase
 from .errors import PaymentsError
 from .money import MOST_DECIMALS
@@ -55,6 +56,18 @@ def migrate() -> None:
         for name in database.migrate():
             click.echo(f"Took {name}.")
     click.echo("The database is up to date.")
+
+
+@click.command("doctor")
+@with_appcontext
+def examine() -> None:
+    """Look at keys, database, clock and port, and say what is wrong and what to do; exits with 1 for a fault."""
+    with one_line_refusals():
+        findings = list(doctor.examine(flask.current_app.config))
+    for finding in findings:
+        click.echo(f"{finding.level:<8}{finding.text}")
+    if any(finding.level == doctor.FAULT for finding in findings):
+        sys.exit(1)
 
 
 @click.group(cls=Group)
@@ -123,5 +136,5 @@ def rename_currency(acronym: str, new_acronym: str) -> None:
 
 def init_app(app: flask.Flask) -> None:
     """Give `app` the commands."""
-    for command in (token, migrate, methods, currencies):
+    for command in (token, migrate, examine, methods, currencies):
         app.cli.add_command(command)

@@ -24,6 +24,9 @@ ANSWER_SECONDS = 30
 
 # With less room on the disk, a payment or what SQLite has to write besides may not fit.
 LEAST_FREE_BYTES = 32 * 2**20
+ENOUGH_FREE_BYTES = 2**30
+# What a file's mode allows to others than its owner.
+OTHERS = 0o077
 
 REPLACED = "file was deleted or replaced while the service ran: put the right one there and start again"
 
@@ -170,6 +173,19 @@ class Sqlite(PooledSqliteDatabase):
         free = shutil.disk_usage(self.path.parent).free
         return f"The disk of the database is full: {free // 2**20} MiB are free." if free < LEAST_FREE_BYTES else None
 
+    def is_there(self) -> bool:
+        """Tell whether there is a file."""
+        return self.path.exists()
+
+    def weaknesses(self) -> Iterator[str]:
+        """Tell what may become a fault, and what to do."""
+        for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
+            if path.exists() and path.stat().st_mode & OTHERS:
+                yield f"others may read payments: chmod 600 {path}"
+        free = shutil.disk_usage(self.path.parent).free
+        if free < ENOUGH_FREE_BYTES:
+            yield f"only {free // 2**20} MiB are free on its disk: make room"
+
     def lock(self, rows: peewee.ModelSelect) -> None:
         """Do nothing: during a write transaction nobody else writes at all."""
 
@@ -177,7 +193,7 @@ class Sqlite(PooledSqliteDatabase):
     def migrating(self) -> Iterator[None]:
         """Let one process at a time migrate a file that is sound or not there yet, and otherwise leave it alone."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._check()
+        self.inspect()
         directory = os.open(self.path.parent, os.O_RDONLY)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)
@@ -186,7 +202,8 @@ class Sqlite(PooledSqliteDatabase):
         finally:
             os.close(directory)
 
-    def _check(self) -> None:
+    def inspect(self) -> None:
+        """Raise `UnusableDatabase` for a file that is damaged, or lost beside its log; one that never was is sound."""
         log = self.path.with_name(f"{self.path.name}-wal")
         if not self.path.exists() or not self.path.stat().st_size:
             # SQLite would make a new database and throw away the payments in the log.
@@ -302,6 +319,19 @@ class Postgresql(PooledPsycopg3Database):
 
     def fault(self) -> None:
         """Return None: files and disks are the server's."""
+
+    def is_there(self) -> bool:
+        """Return True: what a server says of a database that it does not have is its answer to a query."""
+        return True
+
+    def inspect(self) -> None:
+        """Do nothing: the server looks after its files."""
+
+    def weaknesses(self) -> Iterator[str]:
+        """Tell what may become a fault, and what to do."""
+        (fsync,) = self.execute_sql("SHOW fsync").fetchone()
+        if fsync != "on":
+            yield "the server's fsync is off, so that a power cut can destroy it: set fsync = on in postgresql.conf"
 
     def lock(self, rows: peewee.ModelSelect) -> None:
         """Keep others from changing the rows of one table that a query finds until this transaction ends."""

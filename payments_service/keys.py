@@ -32,6 +32,7 @@ class Keys(NamedTuple):
     algorithm: str
     verifying: list[Any]
     source: str = ""
+    file: Path | None = None
 
 
 def _secrets(text: str) -> Keys:
@@ -109,7 +110,7 @@ def read_keys(settings: Mapping[str, Any]) -> Keys:
         raise SettingError(f"{source} cannot be read: {error}") from None
     except ValueError as error:
         raise SettingError(f"{source} {error}") from None
-    return keys._replace(source=source)
+    return keys._replace(source=source, file=PROJECT / value if name.endswith("_FILE") else None)
 
 
 def _generate_secret(path: Path) -> None:

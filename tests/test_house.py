@@ -25,6 +25,7 @@ ORDER = [
     "migrations",
     "store",
     "blueprints",
+    "doctor",
     "cli",
     "server",
     "__init__",

@@ -73,7 +73,7 @@ def test_a_till_can_copy_how_to_send_again(server):
 def test_the_commands_to_operate_it_work_as_they_are_written(database_url):
     settings = environment(JWT_SECRET=SECRET, DATABASE_URL=database_url)
     lines = commands("Operate").splitlines()
-    assert len(lines) == 8
+    assert len(lines) == 9
     for line in lines:
         command = shlex.split(line, comments=True)
         assert command[0] == ".venv/bin/flask"

@@ -38,6 +38,11 @@ def add(
     ).execute()
 
 
+def latest() -> datetime | None:
+    """Return when something was done last, None if nothing was."""
+    return History.select(History.at).order_by(History.id.desc()).limit(1).scalar()
+
+
 def of_payment(payment_id: UUID | None) -> list[dict[str, Any]]:
     """Return what happened to a payment, oldest first, with the values before and after as JSON text."""
     return list(History.select().where(History.payment_id == payment_id).order_by(History.id).dicts())
