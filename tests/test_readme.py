@@ -70,8 +70,8 @@ def test_a_till_can_copy_how_to_send_again(server):
     assert len(server.request("GET", "/payments")[1]) == 1
 
 
-def test_the_commands_to_operate_it_work_as_they_are_written(database_url):
-    settings = environment(JWT_SECRET=SECRET, DATABASE_URL=database_url)
+def test_the_commands_to_operate_it_work_as_they_are_written(database_url, server):
+    settings = environment(JWT_SECRET=SECRET, DATABASE_URL=database_url, PORT=str(server.port))
     lines = commands("Operate").splitlines()
     assert len(lines) == 9
     for line in lines:
