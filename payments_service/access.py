@@ -21,6 +21,7 @@ SECURITY_SCHEMES = {COOKIE: {"type": "apiKey", "in": "cookie", "name": COOKIE, "
 TOKEN_LIMIT = 8 * 1024
 # Which claims name the user: the first that a token has.
 USER_CLAIMS = ["userId", "sub"]
+# More names nobody, and would not fit into an index.
 USER_LENGTH = 255
 
 
@@ -87,12 +88,14 @@ class Blueprint(flask_smorest.Blueprint):
             refusals[403] += ", or a page of another origin made a browser send this"
         if "requestBody" in doc:
             refusals |= {
-                400: "The body is not JSON, or a header is not what it has to be",
+                400: "The body is not JSON",
                 413: f"The body is over {BODY_LIMIT // 1024} KiB",
                 415: "The body does not say that it is JSON",
             }
         if 422 in doc["responses"]:
             refusals[422] = "A field is missing, unknown or has a value that is refused"
+        for code, further in doc_info.get("further_refusals", {}).items():
+            refusals[code] += f", or {further}"
         for code, description in refusals.items():
             doc["responses"][code] = {
                 "description": description,
@@ -192,7 +195,7 @@ def _user_of(claims: dict[str, Any]) -> str | None:
     """Return who a token was issued to; raises `NotForAccess` for what names nobody that a record could name."""
     for name in USER_CLAIMS:
         user = claims.get(name)
-        if user is None or user == "":
+        if user in (None, ""):
             continue
         if isinstance(user, int) and not isinstance(user, bool):
             user = str(user)

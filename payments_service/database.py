@@ -22,7 +22,10 @@ ErrorMaker = Callable[[], Exception]
 
 
 class WriteAgain(peewee.OperationalError):
-    """Another write came in between: what this one has read is no longer so."""
+    """Another write came in between: what this one has read is no longer so.
+
+    An `OperationalError`, so that a write that never gets through is answered 503.
+    """
 
 
 class CurrentDatabase(peewee.DatabaseProxy):

@@ -21,8 +21,8 @@ OK, WARNING, FAULT = "ok", "warning", "fault"
 LEAST_CHARACTERS = 10
 # What the clocks of a box and of its database's server may differ by.
 CLOCK_MINUTES = 5
-# Before this release there was none.
-EARLIEST = datetime(2026, 11, 1, tzinfo=timezone.utc)
+# Where a clock begins that has lost its battery, there were no payments yet.
+EARLIEST = datetime(2025, 1, 1, tzinfo=timezone.utc)
 ANSWER_SECONDS = 10
 # Where to call a service that listens at every address.
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}

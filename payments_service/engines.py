@@ -186,8 +186,9 @@ class Sqlite(PooledSqliteDatabase):
         if free < ENOUGH_FREE_BYTES:
             yield f"only {free // 2**20} MiB are free on its disk: make room"
 
-    def lock(self, rows: peewee.ModelSelect) -> None:
-        """Do nothing: during a write transaction nobody else writes at all."""
+    def for_update(self, query: peewee.ModelSelect, skip_locked: bool = False) -> peewee.ModelSelect:
+        """Return the query as it is: during a write transaction nobody else writes at all."""
+        return query
 
     @contextlib.contextmanager
     def migrating(self) -> Iterator[None]:
@@ -333,9 +334,12 @@ class Postgresql(PooledPsycopg3Database):
         if fsync != "on":
             yield "the server's fsync is off, so that a power cut can destroy it: set fsync = on in postgresql.conf"
 
-    def lock(self, rows: peewee.ModelSelect) -> None:
-        """Keep others from changing the rows of one table that a query finds until this transaction ends."""
-        rows.for_update().execute()
+    def for_update(self, query: peewee.ModelSelect, skip_locked: bool = False) -> peewee.ModelSelect:
+        """Return a query of one table that lets nobody else change the rows it finds until the transaction ends.
+
+        It waits for those that others are changing, or else skips them.
+        """
+        return query.for_update(skip_locked=skip_locked)
 
     @contextlib.contextmanager
     def migrating(self) -> Iterator[None]:

@@ -70,11 +70,11 @@ class TransactionIdTaken(PaymentsError):
         self.payment_id = payment_id
 
 
-class Changed(PaymentsError):
-    """The payment is not the version that the caller expects; `version` is the current one."""
+class PreconditionFailed(PaymentsError):
+    """The payment is not of a version that the caller expects; `version` is the current one."""
 
     def __init__(self, version: int) -> None:
-        super().__init__("The payment was changed since: read it again, and send If-Match with its ETag.")
+        super().__init__("The payment's ETag is not in If-Match: read the payment again, and send its ETag.")
         self.version = version
 
 
@@ -109,7 +109,7 @@ STATUS = {
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
     TransactionIdTaken: HTTPStatus.CONFLICT,
-    Changed: HTTPStatus.PRECONDITION_FAILED,
+    PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
     NotJson: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     KeyUsed: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -174,7 +174,7 @@ def handle_payments_error(error: PaymentsError) -> Answer:
         headers["WWW-Authenticate"] = 'Bearer realm="payments"'
     elif isinstance(error, NotReady):
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    elif isinstance(error, Changed):
+    elif isinstance(error, PreconditionFailed):
         headers["ETag"] = quote_etag(str(error.version))
     elif isinstance(error, TransactionIdTaken) and flask.g.may_read:
         message = f"{message} It is payment {error.payment_id}."

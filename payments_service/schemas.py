@@ -10,7 +10,7 @@ from . import examples, wire
 
 INTEGER_DIGITS = 15
 
-# An idempotency key: bare, or a string of RFC 9651, section 3.3.3.
+# An idempotency key: bare, or a string of RFC 9651, section 3.3.3, without spaces.
 KEY = re.compile(r'[!#-~][!-~]{0,254}|"([!#-\[\]-~]|\\["\\]){1,255}"')
 
 ACTIONS = ["created", "changed", "deleted", "linked", "unlinked"]

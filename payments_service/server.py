@@ -27,6 +27,7 @@ from .wire import ANSWER_HEADERS
 # A body up to this size is read to its end before it is refused, unless the sender asks first.
 DISCARD_LIMIT = 16 * 1024 * 1024
 TRANSFER_ENCODING = re.compile(rb"^transfer-encoding:[ \t]*(.*?)[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
+MANY_BLANKS = re.compile(rb"[ \t]{100}")
 STOP_SECONDS = 5
 # How long a client may take to send a whole request, and to go on reading an answer.
 PATIENCE_SECONDS = 30
@@ -83,6 +84,9 @@ class DiscardingParser(HTTPRequestParser):
 
     def parse_header(self, header_plus: bytes) -> None:
         """Take in the headers; raises `ParsingError` for what other servers may take for another request's end."""
+        # waitress takes time by the square of their number to see that they mean nothing.
+        if MANY_BLANKS.search(header_plus):
+            raise ParsingError("Too many blanks in a row")
         super().parse_header(header_plus)
         encodings = [encoding.lower() for encoding in TRANSFER_ENCODING.findall(header_plus)]
         if not encodings:

@@ -83,6 +83,27 @@ def test_a_method_or_currency_that_is_not_sound_is_refused(app, rows, table, col
         rows.insert(table, {"id": stored(OTHER_ID)} | columns)
 
 
+@pytest.mark.parametrize(
+    "changed", [{"version": 0}, {"version": None}, {"created_at": None}, {"changed_at": None}], ids=str
+)
+def test_a_payment_without_a_version_or_its_times_is_refused(insert_payments, changed):
+    with pytest.raises(Rows.Refused):
+        insert_payments(changed)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"key": ""}, {"key": "x" * 256}, {"body_sha256": "0" * 63}, {"status": 503}, {"user_id": None}, {}],
+    ids=str,
+)
+def test_an_idempotency_key_that_is_not_sound_or_there_already_is_refused(app, rows, changed):
+    row = {"user_id": "12", "method": "POST", "path": "/payments", "key": "key-1", "body_sha256": "0" * 64}
+    row |= {"status": 201, "answer": "{}", "created_at": "2026-01-01 00:00:00.000000+00:00"}
+    rows.insert("idempotency_key", row)
+    with pytest.raises(Rows.Refused):
+        rows.insert("idempotency_key", row | {"key": "key-2" if changed else "key-1"} | changed)
+
+
 def test_amounts_are_stored_as_whole_minor_units(client, rows):
     client.post("/payments", json=payment())
     client.post("/payments", json=payment(transaction_id="", currency_id=BTC, amount=1))

@@ -7,7 +7,7 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from .conftest import BITCOIN_LIGHTNING, BTC, CASH, EUR, PROJECT, client_of, make_token, migrate, payment
+from .conftest import BITCOIN_LIGHTNING, BTC, CASH, EUR, PROJECT, client_of, make_token, migrate, on_sqlite, payment
 from .test_history import steps, times_of
 from .test_versions import etag_of
 
@@ -16,6 +16,7 @@ OTHERS = [
     "0b8f6c1e-5d2a-4f7b-9c3e-8a1d7f20e6b4",
     "ffffffff-ffff-4fff-bfff-ffffffffffff",
     "ffffffff-ffff-7fff-bfff-ffffffffffff",
+    "01950000-0000-4000-8000-000000000001",
 ]
 
 
@@ -82,7 +83,7 @@ def test_payments_were_made_when_their_ids_were(old_client, rows):
     for listed in old_client.get("/payments").json:
         milliseconds = int(listed["id"].replace("-", "")[:12], 16)
         made = datetime.fromtimestamp(0, timezone.utc) + timedelta(milliseconds=milliseconds)
-        assert made.date().isoformat() == "2026-11-22"
+        assert made.date().isoformat() == "2025-03-17"
         assert times_of(rows, listed["id"]) == [made, made]
 
 
@@ -96,6 +97,14 @@ def test_payments_whose_ids_tell_no_time_count_as_made_now(old_rows, make_new_ap
     for payment_id in OTHERS:
         for moment in times_of(old_rows, payment_id):
             assert abs(moment - datetime.now(timezone.utc)) < timedelta(minutes=1)
+
+
+@on_sqlite
+@pytest.mark.parametrize("odd", ["", "7", "payment", b"\0" * 16, 7], ids=ascii)
+def test_an_id_that_somebody_made_up_does_not_stop_it(old_rows, make_new_app, odd):
+    columns = {"method_id": CASH.replace("-", ""), "currency_id": EUR.replace("-", ""), "minor_units": 1}
+    old_rows.insert("payment", columns | {"id": odd, "transaction_id": "txn-1"})
+    assert migrate(make_new_app())
 
 
 def test_their_history_begins_with_what_is_done_next(old_client):

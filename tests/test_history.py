@@ -4,7 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
+import peewee
 import pytest
+
+from payments_service import store
 
 from .conftest import BITCOIN_LIGHTNING, BTC, CASH, CREDIT_CARD, EUR, ID, NOBODY, Rows, payment, stored
 
@@ -137,6 +140,39 @@ def test_a_request_that_is_answered_again_is_recorded_once(client):
     for _ in range(2):
         response = client.post("/payments", json=payment(), headers={"Idempotency-Key": "key-1"})
     assert len(history_of(client, response.json["id"])) == 1
+
+
+def test_entries_are_in_the_order_they_were_made_also_if_the_clock_went_back(client, add_payment, rows):
+    payment_id = add_payment()
+    entry = {"payment_id": stored(payment_id), "request_id": "request-1", "action": "deleted", "before": "{}"}
+    rows.insert("history", entry | {"at": "2020-01-01 00:00:00.000000+00:00"})
+    assert [action for action, _, _ in steps(client, payment_id)] == ["created", "deleted"]
+
+
+def test_what_cannot_be_recorded_in_the_history_is_not_done(client, add_payment, link, rows, monkeypatch):
+    linked, other = add_payment(), add_payment()
+    link(linked, "ticket-1")
+
+    def everything():
+        tables = ["payment", "ticket_payment", "history", "idempotency_key"]
+        return [rows.all(f"SELECT * FROM {table}") for table in tables]
+
+    def fail(*_args, **_kwargs):
+        raise peewee.OperationalError("the disk is full")
+
+    before = everything()
+    monkeypatch.setattr(store.history, "add", fail)
+    for method, path, body, headers in [
+        ("POST", "/payments", payment(), {}),
+        ("POST", "/payments", payment(), {"Idempotency-Key": "key-1"}),
+        ("PUT", f"/payments/{linked}", payment(), {}),
+        ("DELETE", f"/payments/{other}", None, {}),
+        ("POST", LINKS, {"payment_id": linked, "ticket_id": "ticket-2"}, {}),
+        ("DELETE", f"{LINKS}?paymentId={linked}&ticketId=ticket-1", None, {}),
+        ("DELETE", f"{LINKS}/by-ticket/ticket-1", None, {}),
+    ]:
+        assert client.open(path, method=method, json=body, headers=headers).status_code == 503
+        assert everything() == before
 
 
 @pytest.mark.parametrize("unknown", [NOBODY, "payment-uuid-1"])

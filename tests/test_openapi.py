@@ -202,5 +202,12 @@ def test_the_headers_of_answers_are_documented(operations):
     }
 
 
+def test_what_an_idempotency_key_adds_to_refusals_is_documented(operations):
+    for path in ("/payments", "/payments/ticket-payments"):
+        responses = operations["POST", path]["responses"]
+        assert all("Idempotency-Key" in responses[code]["description"] for code in ("400", "422"))
+    assert "Idempotency-Key" not in operations["PUT", "/payments/{payment_id}"]["responses"]["400"]["description"]
+
+
 def test_a_token_does_not_change_the_document(app, document):
     assert client_of(app, make_token()).get("/openapi.json").json == document

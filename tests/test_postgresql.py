@@ -14,6 +14,7 @@ from payments_service import UnusableDatabase, database, engines
 
 from .conftest import BTC, CASH, EUR, ID, Server, client_of, make_token, migrate, on_postgresql, payment
 from .postgresql import PASSWORD, PostgresqlServer, wait_until
+from .test_history import history_of, steps
 
 pytestmark = on_postgresql
 
@@ -137,16 +138,35 @@ def test_a_payment_that_was_changed_meanwhile_is_judged_as_it_is_then(client, ad
         assert (changing.result().status_code, changing.result().headers["ETag"]) == (412, '"2"')
 
 
-def test_who_waits_while_another_payment_takes_the_transaction_id_is_told_which(client, rows):
+@pytest.mark.parametrize(("method", "key"), [("POST", {}), ("POST", {"Idempotency-Key": "key-1"}), ("PUT", {})])
+def test_who_waits_while_another_payment_takes_the_transaction_id_is_told_which(
+    client, add_payment, rows, method, key
+):
+    path = "/payments" if method == "POST" else f"/payments/{add_payment()}"
     rows.execute("BEGIN")
     columns = "(id, method_id, currency_id, transaction_id, minor_units)"
     rows.execute(f"INSERT INTO payment {columns} VALUES (?, ?, ?, 'txn-1', 1)", ID, CASH, EUR)
     with ThreadPoolExecutor(1) as other:
-        paying = other.submit(client.post, "/payments", json=payment(transaction_id="txn-1"))
+        paying = other.submit(client.open, path, method=method, json=payment(transaction_id="txn-1"), headers=key)
         wait_for_lock(rows)
         rows.execute("COMMIT")
         assert paying.result().status_code == 409
         assert ID in paying.result().text
+
+
+def test_a_history_is_in_the_order_of_its_moments_also_where_one_waits_for_another(client, add_payment, rows):
+    payment_id = add_payment()
+    rows.execute("BEGIN")
+    rows.execute("UPDATE payment SET version = 2 WHERE id = ?", payment_id)
+    with ThreadPoolExecutor(1) as other:
+        body = {"payment_id": payment_id, "ticket_id": "ticket-1"}
+        linking = other.submit(client.post, "/payments/ticket-payments", json=body)
+        wait_for_lock(rows)
+        (waited_until,) = rows.execute("SELECT clock_timestamp()").fetchone()
+        rows.execute("COMMIT")
+        assert linking.result().status_code == 201
+    assert rows.all("SELECT at > '{0}' FROM history WHERE action = 'linked'".format(waited_until)) == [(True,)]
+    assert rows.all("SELECT linked_at > '{0}' FROM ticket_payment".format(waited_until)) == [(True,)]
 
 
 def test_an_idempotency_key_that_is_taken_anew_while_it_is_to_be_removed_stays(client, rows):
@@ -157,10 +177,51 @@ def test_an_idempotency_key_that_is_taken_anew_while_it_is_to_be_removed_stays(c
     rows.execute("UPDATE idempotency_key SET created_at = now() WHERE key = 'key-1'")
     with ThreadPoolExecutor(1) as other:
         paying = other.submit(client.post, "/payments", json=payment(), headers={"Idempotency-Key": "key-3"})
+        assert paying.result(timeout=30).status_code == 201
+        rows.execute("COMMIT")
+    assert rows.all("SELECT key FROM idempotency_key ORDER BY key") == [("key-1",), ("key-2",), ("key-3",)]
+
+
+def test_a_change_waits_for_no_other_payment(short_waits, client, add_payment, rows):
+    first, second = add_payment(), add_payment()
+    rows.execute("BEGIN")
+    rows.execute("SELECT 1 FROM payment WHERE id = ? FOR UPDATE", first)
+    assert client.put(f"/payments/{second}", json=payment()).status_code == 200
+    rows.execute("ROLLBACK")
+
+
+def test_a_link_that_another_request_has_removed_is_not_recorded_as_removed(client, add_payment, link, rows):
+    payment_id = add_payment()
+    link(payment_id, "ticket-1")
+    rows.execute("BEGIN")
+    rows.execute("DELETE FROM ticket_payment")
+    with ThreadPoolExecutor(1) as other:
+        unlinking = other.submit(client.delete, "/payments/ticket-payments/by-ticket/ticket-1")
         wait_for_lock(rows)
         rows.execute("COMMIT")
-        assert paying.result().status_code == 201
-    assert rows.all("SELECT key FROM idempotency_key ORDER BY key") == [("key-1",), ("key-2",), ("key-3",)]
+        assert unlinking.result().status_code == 204
+    assert [action for action, _, _ in steps(client, payment_id)] == ["created", "linked"]
+
+
+def test_the_history_is_kept_also_from_sessions_that_replicate(app, rows):
+    triggers = rows.all("SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'history'::regclass ORDER BY 1")
+    assert triggers == [("history_is_not_changed", "A"), ("history_is_not_emptied", "A")]
+
+
+def test_the_history_is_kept_also_from_a_table_that_inherits(client, add_payment, rows):
+    add_payment()
+    rows.execute("CREATE TABLE parent (LIKE history)")
+    rows.execute("ALTER TABLE history INHERIT parent")
+    with pytest.raises(rows.Refused):
+        rows.execute("DELETE FROM parent")
+
+
+def test_moments_are_answered_in_utc_whatever_the_servers_zone_is(make_app, rows):
+    (name,) = rows.execute("SELECT current_database()").fetchone()
+    rows.execute(f"ALTER DATABASE {name} SET timezone = 'America/Mexico_City'")
+    client = client_of(make_app(), make_token())
+    payment_id = client.post("/payments", json=payment()).json["id"]
+    assert history_of(client, payment_id)[0]["at"].endswith("+00:00")
 
 
 def test_a_payment_that_is_deleted_and_linked_at_once_is_not_linked(client, add_payment, rows):

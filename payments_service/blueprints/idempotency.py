@@ -13,35 +13,33 @@ import flask
 from .. import store
 from ..access import Blueprint
 from ..schemas import IdempotencyKeySchema
-from ..store.idempotency_keys import Answer, Use
+from ..store.idempotency_keys import Answer, KeyedRequest
 
 REPLAYED = "Idempotency-Replayed"
-REPLAYED_DOC = {"schema": {"const": "true"}, "description": "Only if this is the answer of an earlier request"}
+HEADERS = {REPLAYED: {"schema": {"const": "true"}, "description": "If this is the answer to an earlier request"}}
+REFUSALS = {400: "the Idempotency-Key is not one", 422: "the Idempotency-Key was used with another body"}
 
 
-def idempotent(blp: Blueprint) -> Callable[[Callable[..., flask.Response]], Callable[..., Any]]:
+def idempotent(blp: Blueprint) -> Callable[[Callable[[Any], flask.Response]], Callable[..., Any]]:
     """Let callers send a view's requests again: the answer of the first one is kept with what it has written.
 
-    The view has to return a `Response`; errors that it raises are not kept.
+    The view takes a body and returns a `Response`; errors that it raises are not kept.
     """
 
-    def decorate(view: Callable[..., flask.Response]) -> Callable[..., Any]:
-        @blp.doc(responses={201: {"headers": {REPLAYED: REPLAYED_DOC}}})
-        @blp.arguments(IdempotencyKeySchema, location="headers", error_status_code=400)
+    def decorate(view: Callable[[Any], flask.Response]) -> Callable[..., Any]:
         @functools.wraps(view)
-        def answer_once(*args: Any) -> flask.Response:
-            *args, headers = args  # type: ignore[assignment]
+        def idempotent_view(body: Any, headers: dict[str, str]) -> flask.Response:
             if "key" not in headers:
-                return view(*args)
+                return view(body)
 
             def make_answer() -> Answer:
-                response = view(*args)
+                response = view(body)
                 return Answer(response.status_code, response.get_data(as_text=True))
 
             request = flask.request
             answer = store.idempotency_keys.answer_once(
                 # Tokens that name nobody share their keys: the token itself may be another when a request comes again.
-                Use(flask.g.user_id or "", request.method, request.path, headers["key"]),
+                KeyedRequest(flask.g.user_id or "", request.method, request.path, headers["key"]),
                 hashlib.sha256(request.get_data()).hexdigest(),
                 timedelta(days=flask.current_app.config["IDEMPOTENCY_DAYS"]),
                 make_answer,
@@ -51,6 +49,8 @@ def idempotent(blp: Blueprint) -> Callable[[Callable[..., flask.Response]], Call
                 response.headers[REPLAYED] = "true"
             return response
 
-        return answer_once
+        vars(idempotent_view)["_apidoc"] = {**vars(view)["_apidoc"], "further_refusals": REFUSALS}
+        with_key = blp.arguments(IdempotencyKeySchema, location="headers", error_status_code=400)(idempotent_view)
+        return blp.doc(responses={201: {"headers": HEADERS}})(with_key)
 
     return decorate

@@ -15,6 +15,7 @@ blp = Blueprint("payments", __name__, url_prefix="/payments", description="Money
 
 
 ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Names the version of the payment"}}
+TAKEN = "Another payment has this transaction_id; a caller who may read is told which"
 IF_MATCH = {
     "name": "If-Match",
     "in": "header",
@@ -52,7 +53,7 @@ def list_payments(**query):
 @blp.route("/<uuid:payment_id>", methods=["GET"], permission=Permission.READ)
 @blp.doc(parameters=[IF_NONE_MATCH])
 @blp.response(200, PaymentSchema, example=examples.PAYMENT, headers=ETAG)
-@blp.alt_response(304, description="The payment still has an ETag of If-None-Match", headers=ETAG, success=True)
+@blp.alt_response(304, description="The payment's ETag is in If-None-Match", headers=ETAG, success=True)
 @blp.alt_response(404, schema=ErrorSchema, description="No such payment")
 def get_payment(payment_id):
     """Get a payment"""
@@ -80,7 +81,7 @@ def list_history(payment_id):
 @blp.arguments(NewPaymentSchema, example=examples.NEW_PAYMENT)
 @idempotent(blp)
 @blp.response(201, PaymentAddedSchema, example=examples.PAYMENT_ADDED)
-@blp.alt_response(409, schema=ErrorSchema, description="Another payment has this transaction_id")
+@blp.alt_response(409, schema=ErrorSchema, description=TAKEN)
 def add_payment(payment):
     """Record a payment
 
@@ -95,8 +96,8 @@ def add_payment(payment):
 @blp.arguments(ChangedPaymentSchema, example=examples.NEW_PAYMENT)
 @blp.response(200, {"type": "string"}, example=examples.PAYMENT_UPDATED)
 @blp.alt_response(404, schema=ErrorSchema, description="No such payment")
-@blp.alt_response(409, schema=ErrorSchema, description="Another payment has this transaction_id")
-@blp.alt_response(412, schema=ErrorSchema, description="The payment has no ETag of If-Match", headers=ETAG)
+@blp.alt_response(409, schema=ErrorSchema, description=TAKEN)
+@blp.alt_response(412, schema=ErrorSchema, description="The payment's ETag is not in If-Match", headers=ETAG)
 def update_payment(payment, payment_id):
     """Change a payment
 
@@ -111,7 +112,7 @@ def update_payment(payment, payment_id):
 @blp.response(204)
 @blp.alt_response(404, schema=ErrorSchema, description="No such payment")
 @blp.alt_response(409, schema=ErrorSchema, description="Linked to a ticket")
-@blp.alt_response(412, schema=ErrorSchema, description="The payment has no ETag of If-Match", headers=ETAG)
+@blp.alt_response(412, schema=ErrorSchema, description="The payment's ETag is not in If-Match", headers=ETAG)
 def delete_payment(payment_id):
     """Delete a payment
 

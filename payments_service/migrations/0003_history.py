@@ -23,11 +23,16 @@ POSTGRESQL = [
     $$ BEGIN RAISE EXCEPTION 'history is append-only' USING ERRCODE = 'restrict_violation'; END $$
     """,
     """
-    CREATE TRIGGER history_is_not_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON history
+    CREATE TRIGGER history_is_not_changed BEFORE UPDATE OR DELETE ON history
+    FOR EACH ROW EXECUTE FUNCTION refuse_to_change_history()
+    """,
+    """
+    CREATE TRIGGER history_is_not_emptied BEFORE TRUNCATE ON history
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_change_history()
     """,
     # Also for sessions that replicate.
     "ALTER TABLE history ENABLE ALWAYS TRIGGER history_is_not_changed",
+    "ALTER TABLE history ENABLE ALWAYS TRIGGER history_is_not_emptied",
 ]
 
 

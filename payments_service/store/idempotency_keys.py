@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from peewee import Tuple
 
-from ..database import write
+from ..database import current, write
 from ..errors import KeyUsed
 from ..models import IdempotencyKey
 
@@ -13,7 +13,7 @@ from ..models import IdempotencyKey
 REMOVED_AT_ONCE = 10
 
 
-class Use(NamedTuple):
+class KeyedRequest(NamedTuple):
     """A request that carries a key, which belongs to its user, method and path."""
 
     user_id: str
@@ -31,7 +31,7 @@ class Answer(NamedTuple):
 
 
 @write()
-def answer_once(use: Use, body_sha256: str, kept: timedelta, make_answer: Callable[[], Answer]) -> Answer:
+def answer_once(request: KeyedRequest, body_sha256: str, kept: timedelta, make_answer: Callable[[], Answer]) -> Answer:
     """Return what `make_answer` returns, in one transaction with all that it writes, or else what it did before.
 
     The key is forgotten after `kept`, and at once if `make_answer` raises an error. Who uses it meanwhile waits. Raises
@@ -40,14 +40,14 @@ def answer_once(use: Use, body_sha256: str, kept: timedelta, make_answer: Callab
     now = datetime.now(timezone.utc)
     columns = {"body_sha256": body_sha256, "status": None, "answer": None, "created_at": now}
     first = (
-        IdempotencyKey.insert(**use._asdict(), **columns)
+        IdempotencyKey.insert(**request._asdict(), **columns)
         .on_conflict(
-            conflict_target=list(use._fields), update=columns, where=IdempotencyKey.created_at <= now - kept
+            conflict_target=list(request._fields), update=columns, where=IdempotencyKey.created_at <= now - kept
         )
         .as_rowcount()
         .execute()
     )
-    this = [getattr(IdempotencyKey, name) == value for name, value in use._asdict().items()]
+    this = [getattr(IdempotencyKey, name) == value for name, value in request._asdict().items()]
     if not first:
         stored = IdempotencyKey.select().where(*this).get()
         if stored.body_sha256 != body_sha256:
@@ -60,8 +60,9 @@ def answer_once(use: Use, body_sha256: str, kept: timedelta, make_answer: Callab
 
 
 def _remove_expired(moment: datetime) -> None:
-    expired = IdempotencyKey.created_at <= moment
-    columns = [getattr(IdempotencyKey, name) for name in Use._fields]
-    oldest = IdempotencyKey.select(*columns).where(expired).order_by(IdempotencyKey.created_at).limit(REMOVED_AT_ONCE)
-    # Asked twice: on PostgreSQL another write may have taken one of them anew before this one gets at it.
-    IdempotencyKey.delete().where(Tuple(*columns).in_(oldest) & expired).execute()
+    columns = [getattr(IdempotencyKey, name) for name in KeyedRequest._fields]
+    expired = IdempotencyKey.select(*columns).where(IdempotencyKey.created_at <= moment)
+    oldest = expired.order_by(IdempotencyKey.created_at).limit(REMOVED_AT_ONCE)
+    # Not those that others remove or take anew at the moment.
+    removable = current.for_update(oldest, skip_locked=True)
+    IdempotencyKey.delete().where(Tuple(*columns).in_(removable)).execute()

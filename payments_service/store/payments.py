@@ -9,7 +9,7 @@ from peewee import ModelSelect
 from uuid_utils.compat import uuid7
 
 from ..database import WriteAgain, current, write
-from ..errors import Changed, Conflict, Invalid, NotFound, TransactionIdTaken
+from ..errors import Conflict, Invalid, NotFound, PreconditionFailed, TransactionIdTaken
 from ..models import Currency, Method, Payment
 from ..money import AmountRefused, from_minor_units, to_minor_units
 from . import currencies, history, methods
@@ -57,6 +57,14 @@ def get(payment_id: UUID | None) -> tuple[dict[str, Any], int]:
     return payment_of(row), version
 
 
+def lock(payment_id: UUID | None) -> None:
+    """Let nobody else write to a payment or its links until the end of this write, so that its history has an order.
+
+    What is to be read of it has to be read after that: it may have been changed while this waited.
+    """
+    current.for_update(Payment.select(Payment.id).where(Payment.id == payment_id)).execute()
+
+
 def history_of(payment_id: UUID | None) -> list[dict[str, Any]]:
     """Return what happened to a payment, also to one that is deleted, as `history.of_payment` does.
 
@@ -69,7 +77,7 @@ def history_of(payment_id: UUID | None) -> list[dict[str, Any]]:
     return entries
 
 
-# That another write took the transaction_id after it was looked for only PostgreSQL lets happen.
+# On PostgreSQL another write may take the transaction_id after it was looked for.
 @write(unique=WriteAgain)
 def add(
     *, method_id: UUID, currency_id: UUID, transaction_id: str, amount: Decimal, caller: history.Caller
@@ -109,8 +117,8 @@ def update(
 ) -> None:
     """Change a payment; a blank transaction_id keeps the stored one.
 
-    Raises `NotFound`, `Changed` if the payment has none of the `versions`, `Invalid` for a `sent_id` that is another
-    payment's, and what `add` raises.
+    Raises `NotFound`, `PreconditionFailed` if the payment has none of the `versions`, `Invalid` for a `sent_id` that is
+    another payment's, and what `add` raises.
     """
     before, version = _locked(payment_id, versions)
     if sent_id not in (None, before["id"]):
@@ -132,7 +140,7 @@ def update(
 def delete(payment_id: UUID | None, *, caller: history.Caller, versions: Collection[str] | None = None) -> None:
     """Delete a payment.
 
-    Raises `NotFound`, `Changed` if it has none of the `versions`, and `Conflict` while a ticket is linked to it.
+    Raises `NotFound`, `PreconditionFailed` if it has none of the `versions`, and `Conflict` while a ticket is linked.
     """
     before, _ = _locked(payment_id, versions)
     Payment.delete().where(Payment.id == payment_id).execute()
@@ -142,13 +150,12 @@ def delete(payment_id: UUID | None, *, caller: history.Caller, versions: Collect
 def _locked(payment_id: UUID | None, versions: Collection[str] | None) -> tuple[dict[str, Any], int]:
     """Return a payment and its version, and let nobody change it until the end of this write.
 
-    Raises `NotFound`, and `Changed` if it has none of the `versions`; None stands for any.
+    Raises `NotFound`, and `PreconditionFailed` if it has none of the `versions`; None stands for any.
     """
-    # Not `get` itself: what PostgreSQL has waited for may be stored with another currency than the one it had joined.
-    current.lock(Payment.select(Payment.id).where(Payment.id == payment_id))
+    lock(payment_id)
     payment, version = get(payment_id)
     if versions is not None and str(version) not in versions:
-        raise Changed(version)
+        raise PreconditionFailed(version)
     return payment, version
 
 
@@ -162,7 +169,7 @@ def _refuse_taken(transaction_id: str) -> None:
 def _checked(method_id: UUID, currency_id: UUID, amount: Decimal) -> tuple[int, Decimal]:
     """Return an amount in minor units, and with exactly its currency's decimals.
 
-    Raises `Invalid`, naming all that is refused.
+    Raises `Invalid`, naming all that is refused, the method too.
     """
     refused = {}
     if not Method.select().where(Method.id == method_id).exists():

@@ -18,6 +18,7 @@ def link(payment_id: UUID, ticket_id: str, *, caller: history.Caller) -> None:
 
     Raises `Invalid` for a payment that does not exist, and `Conflict` for a link that does.
     """
+    payments.lock(payment_id)
     now = datetime.now(timezone.utc)
     TicketPayment.insert(payment=payment_id, ticket_id=ticket_id, linked_at=now).execute()
     history.add("linked", payment_id, caller, now, after=_values(payment_id, ticket_id))
@@ -52,12 +53,14 @@ def unlink(payment_id: UUID, ticket_id: str, *, caller: history.Caller) -> None:
 def unlink_all(ticket_id: str, *, caller: history.Caller) -> None:
     """Remove every link of a ticket, none if it has none."""
     links = TicketPayment.select(TicketPayment.payment).where(TicketPayment.ticket_id == ticket_id)
+    # In one order, so that two that do this at once do not wait for each other.
     for (payment_id,) in links.order_by(TicketPayment.payment).tuples():
         _removed(payment_id, ticket_id, caller)
 
 
 def _removed(payment_id: UUID, ticket_id: str, caller: history.Caller) -> bool:
     """Remove a link and tell whether there was one."""
+    payments.lock(payment_id)
     link_ = (TicketPayment.payment == payment_id) & (TicketPayment.ticket_id == ticket_id)
     if not TicketPayment.delete().where(link_).execute():
         return False
