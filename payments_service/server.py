@@ -1,9 +1,11 @@
 """waitress as this service runs it: its limits, its stop, and its refusals in the one JSON shape."""
 import json
 import logging
+import os
 import re
 import resource
 import signal
+import socket
 import sys
 import threading
 import uuid
@@ -179,6 +181,7 @@ def serve(app: flask.Flask) -> None:
         address = f"PAYMENTS_HOST {app.config['HOST']!r} and PAYMENTS_PORT {app.config['PORT']}"
         sys.exit(f"payments: cannot listen on {address}: {error}")
     server.print_listen("Serving on http://{}:{}")
+    _tell_systemd("READY=1")
     looked = monotonic()
     while not stopping.is_set():
         # poll, because select takes no more than a thousand sockets.
@@ -187,6 +190,7 @@ def serve(app: flask.Flask) -> None:
             looked = monotonic()
             _close_overdue(sockets)
     logger.info("Stopping")
+    _tell_systemd("STOPPING=1")
     _finish(server.task_dispatcher, sockets)
     database.close(app)
 
@@ -194,6 +198,20 @@ def serve(app: flask.Flask) -> None:
 def _proxy_options(address: str | None) -> dict[str, Any]:
     """Return what makes waitress believe what a proxy says of its callers."""
     return {"trusted_proxy": address, "trusted_proxy_headers": {"x-forwarded-for"}} if address else {}
+
+
+def _tell_systemd(state: str) -> None:
+    """Send a state where systemd waits for it (sd_notify(3)), without a library: it is one datagram."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            # @ stands for the NUL that begins the name of an abstract socket.
+            sender.connect(re.sub("^@", "\0", address))
+            sender.send(state.encode())
+    except OSError as error:
+        logger.warning("NOTIFY_SOCKET %s does not take %s: %s", address, state, error)
 
 
 def _close_overdue(sockets: dict[int, Any]) -> None:
