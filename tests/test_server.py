@@ -179,8 +179,8 @@ PAGE = [
 ]
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
-def test_the_curl_commands_of_the_page_work_as_they_are_printed(server):
+def run_the_page(server) -> None:
+    """Run the page's commands and hold the status of each answer against the page."""
     payment_id = server.request("POST", "/payments", payment())[1]["id"]
     ids = {"method-uuid-1": CASH, "currency-uuid-1": EUR, "payment-uuid-1": payment_id, "9154": str(server.port)}
     for command, code in PAGE:
@@ -190,6 +190,11 @@ def test_the_curl_commands_of_the_page_work_as_they_are_printed(server):
         shell = ["sh", "-c", f"{command} -s -w '%{{http_code}}'"]
         result = subprocess.run(shell, env=environment() | tokens, capture_output=True, text=True, check=True)
         assert result.stdout[-3:] == str(code), command
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_the_curl_commands_of_the_page_work_as_they_are_printed(server):
+    run_the_page(server)
 
 
 def test_a_transaction_id_posted_by_many_at_once_is_taken_once(server):
