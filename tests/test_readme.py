@@ -80,6 +80,18 @@ def test_the_commands_to_operate_it_work_as_they_are_written(database_url, serve
         subprocess.run([sys.executable, "-m", "flask", *command[1:]], cwd=PROJECT, env=settings, check=True)
 
 
+def test_every_file_to_deploy_it_by_is_in_the_readme():
+    for path in (PROJECT / "payments_service" / "deploy").iterdir():
+        assert re.search(rf"payments_service/deploy/{re.escape(path.name)}\s", section("Deploy"))
+
+
+def test_what_nginx_lets_an_address_ask_is_in_the_readme():
+    site = (PROJECT / "payments_service" / "deploy" / "nginx.conf").read_text()
+    limits = [re.search(limit, site)[1] for limit in (r"payments_connections (\d+);", r"rate=(\d+)r/s", r"burst=(\d+)")]
+    promise = "lets each address have {} requests under way and make {} a second, with {} more at once".format(*limits)
+    assert promise in " ".join(section("Operate").split())
+
+
 def test_every_room_of_the_house_is_listed_in_its_order():
     rows = section("Where things live").partition("|---|---|")[2].rpartition("|")[0]
     assert re.findall(r"`(\w+)(?:\.py|/)`", rows) == ORDER[:-1]
