@@ -50,7 +50,7 @@ def _keys(config: dict[str, Any]) -> Iterator[Finding]:
     if min(len(set(secret)) for secret in keys.verifying) < LEAST_CHARACTERS:
         yield Finding(WARNING, "access tokens: a secret looks guessable: draw one by openssl rand -hex 32")
     if keys.file and keys.file.stat().st_mode & OTHERS:
-        yield Finding(FAULT, f"access tokens: others may read the secret: chmod 600 {keys.file}")
+        yield Finding(FAULT, f"access tokens: others may read the secret: chmod o= {keys.file}")
 
 
 def _database() -> Iterator[Finding]:

@@ -25,8 +25,8 @@ ANSWER_SECONDS = 30
 # With less room on the disk, a payment or what SQLite has to write besides may not fit.
 LEAST_FREE_BYTES = 32 * 2**20
 ENOUGH_FREE_BYTES = 2**30
-# What a file's mode allows to others than its owner.
-OTHERS = 0o077
+# What a file's mode allows to others than its owner and its group.
+OTHERS = 0o007
 
 REPLACED = "file was deleted or replaced while the service ran: put the right one there and start again"
 
@@ -181,7 +181,7 @@ class Sqlite(PooledSqliteDatabase):
         """Tell what may become a fault, and what to do."""
         for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
             if path.exists() and path.stat().st_mode & OTHERS:
-                yield f"others may read payments: chmod 600 {path}"
+                yield f"others may read payments: chmod o= {path}"
         free = shutil.disk_usage(self.path.parent).free
         if free < ENOUGH_FREE_BYTES:
             yield f"only {free // 2**20} MiB are free on its disk: make room"
