@@ -10,7 +10,7 @@ import flask_smorest
 import jwt
 
 from . import wire
-from .errors import BODY_LIMIT, ErrorSchema, NotPermitted, NotSignedIn
+from .errors import BODY_LIMIT, ErrorSchema, NotPermitted, NotSignedIn, error_body
 from .keys import SECRET_ALGORITHM, read_keys
 from .origins import SAFE_METHODS, check_origin, is_preflight
 from .settings import SettingError
@@ -102,9 +102,20 @@ class Blueprint(flask_smorest.Blueprint):
                 "content": {"application/json": {"schema": ErrorSchema}},
             }
         doc["responses"][503]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}}
+        _document_examples(doc["responses"])
+        texts = [doc_info["docstring"].get("description"), f"Needs the permission `{permission}`."]
+        doc_info["docstring"]["description"] = "\n\n".join(filter(None, texts))
         # OpenAPI 3.1 lets schemes without scopes list what an operation needs here.
         doc["security"] = [{COOKIE: [permission]}]
         return doc
+
+
+def _document_examples(responses: dict[int, Any]) -> None:
+    """Give each refusal an example with its own status; 422 keeps that of `ErrorSchema`, which has a field."""
+    for code, response in responses.items():
+        if int(code) >= 400 and code != 422:
+            example = error_body(int(code), f"{response['description']}.")
+            response["content"]["application/json"]["example"] = example
 
 
 def check_access() -> None:

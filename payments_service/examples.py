@@ -54,8 +54,6 @@ PAYMENT_OF_TICKET = {**PAYMENT, **TICKET_PAYMENT}
 LIVE = {"status": "live"}
 READY = {"status": "ready"}
 
-IDEMPOTENCY_KEY = "0b8f6c1e-5d2a-4f7b-9c3e-8a1d7f20e6b4"
-
 HISTORY = [
     {
         "at": "2026-11-22T12:30:05.120000+00:00",

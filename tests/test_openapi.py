@@ -75,6 +75,19 @@ def test_every_operation_names_the_pages_permission(app, operations):
     }
 
 
+def test_every_operation_says_which_permission_it_needs_besides_what_it_does(operations):
+    for operation in operations.values():
+        permission = operation["security"][0]["accessToken"][0]
+        assert operation["description"].endswith(f"Needs the permission `{permission}`.")
+    assert operations["GET", "/payments/methods"]["description"].startswith("Oldest first.\n\n")
+
+
+def test_it_says_where_another_program_mounts_the_service(app, document):
+    assert document["servers"] == [{"url": "/"}]
+    mounted = app.test_client().get("/openapi.json", base_url="http://localhost/pos")
+    assert mounted.json["servers"] == [{"url": "/pos"}]
+
+
 def test_the_token_is_described_as_a_cookie(document):
     scheme = document["components"]["securitySchemes"]["accessToken"]
     assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "cookie", "accessToken")
@@ -103,6 +116,13 @@ def test_every_refusal_has_the_one_schema(operations):
         for code, response in operation["responses"].items():
             if code >= "400":
                 assert response["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Error"}
+
+
+def test_the_example_of_every_refusal_is_one_with_its_status(operations):
+    for operation in operations.values():
+        for code, response in operation["responses"].items():
+            if code >= "400" and code != "422":
+                assert response["content"]["application/json"]["example"]["code"] == int(code)
 
 
 def test_every_success_with_a_body_has_a_schema_and_an_example(operations):
@@ -169,6 +189,13 @@ def test_the_documented_message_of_each_success_is_the_answered_one(client, oper
     assert client.post("/payments", json=body).json["message"] == example["message"]
     example = operations["PUT", "/payments/{payment_id}"]["responses"]["200"]["content"]["application/json"]["example"]
     assert client.put(f"/payments/{add_payment()}", json=body | {"transaction_id": ""}).json == example
+
+
+def test_what_need_not_be_sent_has_no_example_that_pages_would_send(operations):
+    parameters = [parameter for operation in operations.values() for parameter in operation.get("parameters", [])]
+    optional = [parameter for parameter in parameters if not parameter.get("required")]
+    assert optional
+    assert not [parameter for parameter in optional if "example" in parameter | parameter["schema"]]
 
 
 def test_the_headers_that_a_request_may_carry_are_documented(operations):

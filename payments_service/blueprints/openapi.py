@@ -1,5 +1,5 @@
 """`/openapi.json`: the API document."""
-from flask import jsonify
+from flask import jsonify, request
 from flask_smorest import current_api
 
 from ..access import PUBLIC, Blueprint
@@ -14,4 +14,6 @@ def get_openapi_document():
 
     OpenAPI 3.1. It needs no access token.
     """
-    return jsonify(current_api.spec.to_dict())
+    # Below the prefix that another program mounts the service at, if there is one.
+    servers = [{"url": request.script_root or "/"}]
+    return jsonify(current_api.spec.to_dict() | {"servers": servers})
