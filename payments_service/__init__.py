@@ -10,7 +10,7 @@ from typing import Any
 from flask import Flask
 
 from . import access, cli, database, errors, logs, metrics, origins, wire
-from .blueprints import currencies, health, methods, openapi, payments, ticket_payments
+from .blueprints import currencies, docs, health, methods, openapi, payments, ticket_payments
 from .engines import UnusableDatabase
 from .settings import SettingError, read_settings
 
@@ -46,4 +46,6 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     api = errors.Api(app)
     for noun in (payments, methods, currencies, ticket_payments, openapi, health):
         api.register_blueprint(noun.blp)
+    # A page is no operation, so the document that it shows leaves it out.
+    app.register_blueprint(docs.blp)
     return app

@@ -20,7 +20,7 @@ from .errors import BODY_LIMIT, Malformed, NotJson
 # A number longer than this when written out in full is taken for an attack on our arithmetic.
 NUMBER_DIGITS = 1000
 
-# No answer is for a cache, or for a browser to take for anything but what its Content-Type says.
+# Unless an answer says otherwise it is for no cache, and for no browser to take for anything but its Content-Type.
 ANSWER_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -181,7 +181,8 @@ def _name_request() -> None:
 
 def _complete(response: flask.Response) -> flask.Response:
     """Add to an answer what every answer carries."""
-    response.headers.update(ANSWER_HEADERS)
+    for name, value in ANSWER_HEADERS.items():
+        response.headers.setdefault(name, value)
     response.headers["X-Request-Id"] = flask.g.request_id
     return response
 

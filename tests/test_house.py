@@ -69,7 +69,7 @@ def test_the_store_knows_nothing_of_http(path):
     assert "flask" not in path.read_text().lower()
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "blueprints").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((PACKAGE / "blueprints").rglob("*.py")), ids=lambda path: path.name)
 def test_blueprints_know_nothing_of_the_database(path):
     assert not imports(path) & {"database", "models"}
     assert "peewee" not in path.read_text()
