@@ -59,7 +59,7 @@ def _database() -> Iterator[Finding]:
         yield Finding(WARNING, f"database: {current.location} is not there yet: start the service, or restore a backup")
         return
     try:
-        current.inspect()
+        current.check()
         store.health.check()
         yield Finding(OK, f"database: {current.location} is sound, up to date and takes writes")
         for weakness in current.weaknesses():

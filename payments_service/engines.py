@@ -194,7 +194,7 @@ class Sqlite(PooledSqliteDatabase):
     def migrating(self) -> Iterator[None]:
         """Let one process at a time migrate a file that is sound or not there yet, and otherwise leave it alone."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.inspect()
+        self.check()
         directory = os.open(self.path.parent, os.O_RDONLY)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)
@@ -203,8 +203,8 @@ class Sqlite(PooledSqliteDatabase):
         finally:
             os.close(directory)
 
-    def inspect(self) -> None:
-        """Raise `UnusableDatabase` for a file that is damaged, or lost beside its log; one that never was is sound."""
+    def check(self) -> None:
+        """Raise `UnusableDatabase` for a file that is damaged, or missing while its log is there."""
         log = self.path.with_name(f"{self.path.name}-wal")
         if not self.path.exists() or not self.path.stat().st_size:
             # SQLite would make a new database and throw away the payments in the log.
@@ -325,7 +325,7 @@ class Postgresql(PooledPsycopg3Database):
         """Return True: what a server says of a database that it does not have is its answer to a query."""
         return True
 
-    def inspect(self) -> None:
+    def check(self) -> None:
         """Do nothing: the server looks after its files."""
 
     def weaknesses(self) -> Iterator[str]:

@@ -48,6 +48,11 @@ def list_all(transaction_id: str | None = None) -> list[dict[str, Any]]:
     return [payment_of(row) for row in rows]
 
 
+def count() -> int:
+    """Return how many payments there are."""
+    return Payment.select().count()
+
+
 def get(payment_id: UUID | None) -> tuple[dict[str, Any], int]:
     """Return a payment and its version, which rises by one with each change; raises `NotFound`, also for None."""
     row = select(Payment.version).where(Payment.id == payment_id).first()
