@@ -1,8 +1,9 @@
 """The commands of `flask --app wsgi`."""
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,7 +11,8 @@ import flask
 import peewee
 from flask.cli import AppGroup, with_appcontext
 
-from . import access, database, doctor, store
+from . import access, backups, database, doctor, store
+from .backups import BackupError
 from .engines import UnusableDatabase
 from .errors import PaymentsError
 from .money import MOST_DECIMALS
@@ -23,7 +25,7 @@ def one_line_refusals() -> Iterator[None]:
     """Turn the errors that a technician can mend into one line without a stack trace."""
     try:
         yield
-    except (PaymentsError, UnusableDatabase) as error:
+    except (PaymentsError, UnusableDatabase, BackupError) as error:
         raise click.ClickException(str(error)) from error
     except peewee.PeeweeException as error:
         raise click.ClickException(f"The database failed: {error}") from error
@@ -68,6 +70,60 @@ def examine() -> None:
         click.echo(f"{finding.level:<8}{finding.text}")
     if any(finding.level == doctor.FAULT for finding in findings):
         sys.exit(1)
+
+
+@contextmanager
+def progress_bars() -> Iterator[backups.Progress]:
+    """Show long work on a terminal, and nothing where errors go elsewhere; what a command prints is not touched."""
+    hidden = not sys.stderr.isatty()
+    begun: dict[str, Any] = {}
+    with ExitStack() as bar:
+
+        def show(what: str, done: int = 0, total: int = 0) -> None:
+            if what not in begun:
+                bar.close()
+                begun[what] = None
+                if total:
+                    shown = click.progressbar(length=total, label=what, file=sys.stderr, hidden=hidden)
+                    begun[what] = bar.enter_context(shown)
+                elif not hidden:
+                    click.echo(f"{what} ...", err=True)
+            if begun[what]:
+                begun[what].update(done - begun[what].pos)
+
+        yield show
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--keep", type=click.IntRange(1), help="Keep only so many backups in the folder, the newest.")
+@with_appcontext
+def backup(directory: Path, keep: int | None) -> None:
+    """Write a backup into DIRECTORY and print its path.
+
+    The service may run. The folder is made if need be.
+    """
+    with one_line_refusals(), progress_bars() as progress:
+        path = backups.back_up(directory, keep, progress)
+    click.echo(path)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace a database that holds payments, or that is damaged.")
+@with_appcontext
+def restore(file: Path, force: bool) -> None:
+    """Put the backup FILE in the place of the database, and bring it up to date.
+
+    The service has to be stopped. The old database is kept, and its path printed.
+    """
+    with one_line_refusals():
+        with progress_bars() as progress:
+            kept = backups.restore(file, force, progress)
+        if kept:
+            click.echo(f"The old database is kept in {kept}.")
+        database.migrate()
+        click.echo(f"{file} is restored; payments: {store.payments.count()}.")
 
 
 @click.group(cls=Group)
@@ -136,5 +192,5 @@ def rename_currency(acronym: str, new_acronym: str) -> None:
 
 def init_app(app: flask.Flask) -> None:
     """Give `app` the commands."""
-    for command in (token, migrate, examine, methods, currencies):
+    for command in (token, migrate, examine, backup, restore, methods, currencies):
         app.cli.add_command(command)

@@ -25,6 +25,7 @@ ORDER = [
     "migrations",
     "store",
     "blueprints",
+    "backups",
     "doctor",
     "cli",
     "server",
@@ -61,7 +62,7 @@ def test_a_module_imports_only_from_those_before_it(path):
 def test_imports_are_found_however_they_are_written():
     assert imports(PACKAGE / "store" / "payments.py") >= {"database", "models", "money", "errors"}
     assert imports(PACKAGE / "blueprints" / "payments.py") >= {"store", "access", "errors", "schemas", "examples"}
-    assert imports(PACKAGE / "cli.py") == {"access", "database", "engines", "store", "errors", "money"}
+    assert imports(PACKAGE / "cli.py") >= {"access", "backups", "database", "doctor", "engines", "store", "errors"}
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "store").glob("*.py")), ids=lambda path: path.name)

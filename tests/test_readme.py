@@ -92,6 +92,22 @@ def test_what_nginx_lets_an_address_ask_is_in_the_readme():
     assert promise in " ".join(section("Operate").split())
 
 
+def test_a_backup_is_made_and_restored_as_it_is_written(tmp_path):
+    settings = environment(JWT_SECRET=SECRET, DATABASE_URL=f"sqlite:///{tmp_path}/payments.db")
+    blocks = re.findall(r"```sh\n(.*?)```", section("Operate").partition("### Back up and restore")[2], re.DOTALL)
+    backup, restore = (shlex.split(block.replace("/var/lib/payments", str(tmp_path))) for block in blocks)
+
+    def run(*command):
+        command = [sys.executable, "-m", "flask", *command]
+        return subprocess.run(command, cwd=PROJECT, env=settings, check=True, capture_output=True, text=True).stdout
+
+    run("--app", "wsgi", "migrate")
+    made = run(*backup[1:]).removesuffix("\n")
+    shape = re.sub(r"\d", "0", restore[-1])
+    assert re.sub(r"\d", "0", made) == shape
+    assert "is restored" in run(*restore[1:-1], made)
+
+
 def test_every_room_of_the_house_is_listed_in_its_order():
     rows = section("Where things live").partition("|---|---|")[2].rpartition("|")[0]
     assert re.findall(r"`(\w+)(?:\.py|/)`", rows) == ORDER[:-1]
