@@ -195,6 +195,7 @@ class Sqlite(PooledSqliteDatabase):
         """Let one process at a time migrate a file that is sound or not there yet, and otherwise leave it alone."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.check()
+        self.file = None
         directory = os.open(self.path.parent, os.O_RDONLY)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)

@@ -172,6 +172,18 @@ def rows(database_url: str) -> Iterator[Rows]:
     opened.connection.close()
 
 
+def load_first_release(url: str) -> None:
+    """Make an empty database what the first release left, by its dump."""
+    name = "sqlite.sql" if url.startswith("sqlite:") else "postgresql.sql"
+    sql = (PROJECT / "tests" / "first_release" / name).read_text()
+    if url.startswith("sqlite:"):
+        with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            connection.executescript(sql)
+    else:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(sql)
+
+
 def migrate(app: Flask) -> list[str]:
     """Bring the database of `app` up to date and return the migrations it took."""
     with app.app_context():

@@ -1,13 +1,12 @@
 """A database that the first release made, brought up to date"""
-import sqlite3
-from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
-import psycopg
 import pytest
 
-from .conftest import BITCOIN_LIGHTNING, BTC, CASH, EUR, PROJECT, client_of, make_token, migrate, on_sqlite, payment
+from .conftest import (
+    BITCOIN_LIGHTNING, BTC, CASH, EUR, client_of, load_first_release, make_token, migrate, on_sqlite, payment,
+)
 from .test_history import steps, times_of
 from .test_versions import etag_of
 
@@ -23,13 +22,7 @@ OTHERS = [
 @pytest.fixture
 def old_rows(database_url, rows):
     """Make the database of the first release, with payments that were not recorded by it besides those that were."""
-    sql = (PROJECT / "tests" / "first_release" / ("sqlite.sql" if rows.of_sqlite else "postgresql.sql")).read_text()
-    if rows.of_sqlite:
-        with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as connection:
-            connection.executescript(sql)
-    else:
-        with psycopg.connect(database_url, autocommit=True) as connection:
-            connection.execute(sql)
+    load_first_release(database_url)
     return rows
 
 
