@@ -15,7 +15,7 @@ from .engines import UnusableDatabase
 from .settings import SettingError, read_settings
 
 __all__ = ["SettingError", "UnusableDatabase", "create_app"]
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 
 
 def create_app(settings: Mapping[str, Any] | None = None) -> Flask:

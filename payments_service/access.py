@@ -158,6 +158,8 @@ def read_token(token: str | None) -> AccessToken:
         # Whatever else a text from outside leads to while it is taken apart, it is no token of ours. What libraries say
         # of it may quote it.
         reason = str(error) if isinstance(error, NotForAccess) else type(error).__name__
+        if isinstance(error, jwt.MissingRequiredClaimError):
+            reason = f"no {error.claim}"
         logger.warning("Refused an access token", extra={"reason": reason})
         expired = isinstance(error, jwt.ExpiredSignatureError)
     raise NotSignedIn("The access token has expired: refresh it." if expired else "The access token is not valid.")

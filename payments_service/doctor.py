@@ -1,22 +1,21 @@
 """What is well and what is wrong with the box, and what to do about it."""
 import http.client
 import json
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-import peewee
-
 from . import database, store
 from .engines import OTHERS, UnusableDatabase
-from .errors import NotReady
+from .errors import DATABASE_FAULTS, NotReady
 from .keys import SECRET_ALGORITHM
 
 OK, WARNING, FAULT = "ok", "warning", "fault"
 
+# The claims that a token must have if the settings say so.
+EXPECTED = {"iss": "JWT_ISSUER", "aud": "JWT_AUDIENCE"}
 # Of a secret that was drawn at random, even in hexadecimal digits, hardly any has fewer.
 LEAST_CHARACTERS = 10
 # What the clocks of a box and of its database's server may differ by.
@@ -44,7 +43,8 @@ def examine(config: dict[str, Any]) -> Iterator[Finding]:
 
 def _keys(config: dict[str, Any]) -> Iterator[Finding]:
     keys = config["JWT_KEYS"]
-    yield Finding(OK, f"access tokens: verified as {keys.algorithm} by {keys.source}")
+    expected = [f", {claim} {config[name]!r}" for claim, name in EXPECTED.items() if config[name]]
+    yield Finding(OK, f"access tokens: verified as {keys.algorithm} by {keys.source}{''.join(expected)}")
     if keys.algorithm != SECRET_ALGORITHM:
         return
     if min(len(set(secret)) for secret in keys.verifying) < LEAST_CHARACTERS:
@@ -55,19 +55,25 @@ def _keys(config: dict[str, Any]) -> Iterator[Finding]:
 
 def _database() -> Iterator[Finding]:
     current = database.current
-    if not current.is_there():
-        yield Finding(WARNING, f"database: {current.location} is not there yet: start the service, or restore a backup")
-        return
+    where = f"database: {current.location}"
     try:
         current.check()
+        if not current.is_there():
+            yield Finding(WARNING, f"{where} is not there yet: start the service, or restore a backup")
+            return
         store.health.check()
-        yield Finding(OK, f"database: {current.location} is sound, up to date and takes writes")
+        yield Finding(OK, f"{where} is sound, up to date and takes writes")
         for weakness in current.weaknesses():
             yield Finding(WARNING, f"database: {weakness}")
         yield from _clock(store.history.latest())
-    except (NotReady, UnusableDatabase, peewee.PeeweeException, sqlite3.Error, OSError) as error:
-        reason = " ".join(str(error).split())
-        yield Finding(FAULT, f"database: {current.location} cannot be used: {reason}")
+    except UnusableDatabase as error:
+        yield Finding(FAULT, f"{where} cannot be used: {error}: stop the service and restore a backup with --force")
+    except NotReady as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        advice = f": {current.advice}" if error.__cause__ else ""
+        yield Finding(FAULT, f"{where} cannot be used: {reason}{advice}")
+    except (*DATABASE_FAULTS, OSError) as error:
+        yield Finding(FAULT, f"{where} cannot be used: {' '.join(str(error).split())}: {current.advice}")
 
 
 def _clock(latest: datetime | None) -> Iterator[Finding]:

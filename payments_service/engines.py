@@ -124,6 +124,7 @@ class Sqlite(PooledSqliteDatabase):
         self.location = url
         self.path = Path(url.removeprefix("sqlite:///"))
         self.turn = Turn(self.path.parent)
+        self.advice = f"see that it and its folder belong to the service's user: ls -la {self.path.parent}"
         # Which file was migrated; None before.
         self.file: tuple[int, int] | None = None
         super().__init__(
@@ -171,7 +172,9 @@ class Sqlite(PooledSqliteDatabase):
         if self.file is not None and self._identity() != self.file:
             return f"The database {REPLACED}."
         free = shutil.disk_usage(self.path.parent).free
-        return f"The disk of the database is full: {free // 2**20} MiB are free." if free < LEAST_FREE_BYTES else None
+        if free < LEAST_FREE_BYTES:
+            return f"The disk of the database is full: {free // 2**20} MiB are free. Make room."
+        return None
 
     def is_there(self) -> bool:
         """Tell whether there is a file."""
@@ -199,6 +202,9 @@ class Sqlite(PooledSqliteDatabase):
         directory = os.open(self.path.parent, os.O_RDONLY)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)
+            if not self.path.exists():
+                # SQLite would go by the process's umask, and gives what it makes beside a file the file's own mode.
+                os.close(os.open(self.path, os.O_CREAT, 0o600))
             yield
             self.file = self._identity()
         finally:
@@ -210,7 +216,7 @@ class Sqlite(PooledSqliteDatabase):
         if not self.path.exists() or not self.path.stat().st_size:
             # SQLite would make a new database and throw away the payments in the log.
             if log.exists() and log.stat().st_size:
-                raise UnusableDatabase(f"it was left as it is, because it is empty while {log} is not: restore both")
+                raise UnusableDatabase(f"it was left as it is, because it is empty or missing while {log} is not")
             return
         try:
             found = self._quick_check("ro")
@@ -259,6 +265,7 @@ class Postgresql(PooledPsycopg3Database):
     """A PostgreSQL database and its kept connections."""
 
     psycopg3_adapter = PatientAdapter
+    advice = "see that the server runs and lets this user write, and that PAYMENTS_DATABASE_URL is right"
     # PostgreSQL's own locks keep writes apart.
     turn = contextlib.nullcontext()
 

@@ -21,6 +21,9 @@ BODY_LIMIT = 64 * 1024
 HEADER_LIMIT = 16 * 1024
 RETRY_AFTER_SECONDS = 2
 
+# The last is Peewee's for a pool without a free connection.
+DATABASE_FAULTS = (peewee.DatabaseError, peewee.InterfaceError, sqlite3.Error, MaxConnectionsExceeded)
+
 logger = logging.getLogger(__name__)
 
 
@@ -153,7 +156,7 @@ class Api(flask_smorest.Api):
     def _register_error_handlers(self) -> None:
         super()._register_error_handlers()
         self._app.register_error_handler(PaymentsError, handle_payments_error)
-        for fault in (peewee.DatabaseError, peewee.InterfaceError, sqlite3.Error, MaxConnectionsExceeded):
+        for fault in DATABASE_FAULTS:
             self._app.register_error_handler(fault, handle_database_fault)
 
     def handle_http_exception(self, error: HTTPException) -> Answer:
@@ -173,6 +176,8 @@ def handle_payments_error(error: PaymentsError) -> Answer:
         # RFC 9110, section 11.6.1: a 401 names the scheme.
         headers["WWW-Authenticate"] = 'Bearer realm="payments"'
     elif isinstance(error, NotReady):
+        if error.__cause__:
+            _log_database_fault(error.__cause__)
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     elif isinstance(error, PreconditionFailed):
         headers["ETag"] = quote_etag(str(error.version))
@@ -188,12 +193,20 @@ def handle_database_fault(error: Exception) -> Answer:
     """Answer a fault of the box, such as a full disk or a long lock, with 503. What only we can cause stays a 500."""
     if isinstance(error, (peewee.IntegrityError, peewee.DataError, peewee.ProgrammingError)):
         raise error
-    flask.g.database_failed = True
-    request = flask.request
-    logger.error("The database failed at %s %s", request.method, request.path, exc_info=error)
+    _log_database_fault(error)
     code = HTTPStatus.SERVICE_UNAVAILABLE
     message = "The database is not available now: try again."
     return error_body(code, message), code, {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
+def _log_database_fault(error: BaseException) -> None:
+    """Log why the database failed, and have the connection thrown away."""
+    flask.g.database_failed = True
+    # What it all began with, and no more: an outage is long, and the disk that is full may be the log's own.
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    request, reason = flask.request, " ".join(str(error).split())
+    logger.error("The database failed at %s %s: %s", request.method, request.path, reason, exc_info=error)
 
 
 def _printable(errors: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -39,10 +39,11 @@ def _add_request(_logger: Any, _method: str, line: dict[str, Any]) -> dict[str, 
 
 
 def _escape(_logger: Any, _method: str, line: dict[str, Any]) -> dict[str, Any]:
-    """Escape characters that would end the line or that a terminal would obey."""
+    """Escape characters that would end the line or that a terminal would obey; a stack trace follows below it."""
     return {
         name: value if not isinstance(value, str) or value.isprintable() else ascii(value)[1:-1]
         for name, value in line.items()
+        if name != "exc_info"
     }
 
 

@@ -1,4 +1,5 @@
 """The settings: where they are read and checked."""
+import ipaddress
 import json
 import logging
 import re
@@ -84,6 +85,13 @@ def _origins(raw: Any) -> frozenset[str]:
     return origins
 
 
+def _address(raw: Any) -> str:
+    try:
+        return str(ipaddress.ip_address(str(raw).strip()))
+    except ValueError:
+        raise ValueError("must be the IP address of one proxy, such as 127.0.0.1") from None
+
+
 def _one_of(*words: str) -> Callable[[Any], str]:
     def read(raw: Any) -> str:
         if raw not in words:
@@ -110,7 +118,7 @@ SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "JWT_LEEWAY": (_whole_number(0, 300), 10),
     "ROLE_PERMISSIONS": (_role_permissions, {}),
     "TRUSTED_ORIGINS": (_origins, frozenset()),
-    "TRUSTED_PROXY": (_text, None),
+    "TRUSTED_PROXY": (_address, None),
     "LOG_FORMAT": (_one_of("logfmt", "json"), "logfmt"),
 }
 

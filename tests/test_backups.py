@@ -739,3 +739,16 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_the_co
     assert calls[last - 1][0] == "fsync" and files.UNFINISHED in calls[last - 1][1]
     folder = tmp_path / "more" if command == "backup" else file.parent
     assert calls[last + 1][0] == "fsync" and f"<{folder}>" in calls[last + 1][1]
+
+
+@on_sqlite
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_writes_belongs_to_the_folders_owner(paid, back_up, run, file, tmp_path):
+    paid()
+    nobody = 65534
+    os.chown(tmp_path, nobody, nobody)
+    backup = back_up()
+    file.unlink()
+    assert run("restore", backup).exit_code == 0
+    for path in (backup, backup.parent, file):
+        assert (path.stat().st_uid, path.stat().st_gid) == (nobody, nobody)

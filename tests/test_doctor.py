@@ -60,6 +60,23 @@ def test_a_database_that_is_not_up_to_date_is_a_fault(findings, make_new_app, ro
 
 
 @on_sqlite
+def test_a_log_without_its_database_is_a_fault(findings, make_app, rows):
+    file = make_app().extensions["payments_database"].path
+    rows.execute("INSERT INTO method (id, name) VALUES ('x', 'x')")
+    file.unlink()
+    code, found = findings()
+    assert code == 1
+    assert "empty or missing" in found["database"][0][1]
+    assert "restore a backup with --force" in found["database"][0][1]
+    assert not file.exists()
+
+
+def test_what_a_token_has_to_have_is_said(findings):
+    _, found = findings(JWT_ISSUER="https://sign-in.example", JWT_AUDIENCE="payments")
+    assert "iss 'https://sign-in.example', aud 'payments'" in found["access tokens"][0][1]
+
+
+@on_sqlite
 def test_a_damaged_file_is_a_fault_and_is_left_as_it_is(findings, make_app):
     app = make_app()
     file = app.extensions["payments_database"].path
@@ -78,6 +95,7 @@ def test_a_server_that_is_not_there_is_a_fault(findings):
     assert code == 1
     assert found["database"][0][0] == "fault"
     assert "secret-word" not in str(found)
+    assert "PAYMENTS_DATABASE_URL" in found["database"][0][1]
 
 
 @on_postgresql

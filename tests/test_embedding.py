@@ -1,5 +1,6 @@
 """The service inside another WSGI program"""
 import re
+import stat
 
 import pytest
 from flask import Flask
@@ -59,6 +60,7 @@ def test_the_readme_mounts_it_as_it_is_written(tmp_path):
     exec(code, names)
     assert caller_of(names["till"]).post("/pos/payments", **BODY).status_code == 201
     names["database"].close(names["payments"])
+    assert stat.S_IMODE((tmp_path / "payments.db").stat().st_mode) == 0o600
     rows = Rows(f"sqlite:///{tmp_path}/payments.db")
     assert rows.all("SELECT count(*) FROM payment") == [(1,)]
     rows.connection.close()

@@ -2,6 +2,7 @@
 import os
 import re
 
+import peewee
 import pytest
 
 from payments_service import database, engines
@@ -48,6 +49,18 @@ def test_a_database_that_others_lock_is_not_ready(short_waits, probe, rows):
     assert probe.get("/health/ready").status_code == 200
 
 
+def test_a_database_that_is_out_of_reach_is_not_ready(app, rows, monkeypatch, caplog):
+    def fail(*_):
+        raise peewee.OperationalError("the network is down")
+
+    monkeypatch.setattr(app.extensions["payments_database"], "_connect", fail)
+    database.close(app)
+    response = app.test_client().get("/health/ready")
+    assert response.status_code == 503
+    assert response.json["message"] == "The database is out of reach, or cannot be read: see the log."
+    assert "the network is down" in caplog.text
+
+
 @on_postgresql
 def test_a_database_that_takes_no_writes_is_not_ready(make_app, rows):
     (name,) = rows.execute("SELECT current_database()").fetchone()
@@ -55,7 +68,8 @@ def test_a_database_that_takes_no_writes_is_not_ready(make_app, rows):
     rows.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     # Sessions that are open already keep what they began with.
     database.close(app)
-    assert app.test_client().get("/health/ready").status_code == 503
+    response = app.test_client().get("/health/ready")
+    assert (response.status_code, response.json["message"]) == (503, "The database takes no writes: see the log.")
 
 
 @on_sqlite

@@ -70,7 +70,7 @@ class Nginx(Server):
         self.folder = Path(tempfile.mkdtemp(prefix="payments-nginx-"))
         self.port = free_port()
         moved = {"listen 80;": f"listen 127.0.0.1:{self.port};", "listen [::]:80;": "", "/var/log/nginx": self.folder}
-        moved |= {f"server 127.0.0.1:{9154 + index};": f"server 127.0.0.1:{port};" for index, port in enumerate(ports)}
+        moved |= {f"127.0.0.1:{9154 + index} ": f"127.0.0.1:{port} " for index, port in enumerate(ports)}
         for shipped, here in moved.items():
             assert shipped in site
             site = site.replace(shipped, str(here))
@@ -369,7 +369,7 @@ def test_a_service_that_was_stopped_is_found_again_at_once(server, start_server,
     assert len(nginx.request("GET", "/payments")[1]) == 1
 
 
-SECOND_COPY = "server 127.0.0.1:9155;"
+SECOND_COPY = "server 127.0.0.1:9155 fail_timeout=2s;"
 
 
 def test_copies_are_asked_in_turn(record, start_nginx):

@@ -192,7 +192,7 @@ def test_a_log_without_its_file_stops_the_start_and_is_not_touched(server, start
         file.touch()
     again = start_server()
     assert again.wait() == 1
-    assert f"it was left as it is, because it is empty while {log} is not" in again.log[-1]
+    assert f"it was left as it is, because it is empty or missing while {log} is not" in again.log[-1]
     assert log.read_bytes() == before
     file.write_bytes(saved)
     assert len(start_server().request("GET", "/payments")[1]) == 1
@@ -273,6 +273,8 @@ def test_a_read_only_file_is_answered_503_and_works_again_when_it_is_writable(ap
     server = start_server(command=["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else [])
     assert server.request("GET", "/payments")[0] == 204
     assert server.request("POST", "/payments", payment())[0] == 503
+    status, answer = server.request("GET", "/health/ready")
+    assert (status, answer["message"]) == (503, "The database takes no writes: see the log.")
     for path in file.parent.glob(f"{file.name}*"):
         path.chmod(0o600)
     assert server.request("POST", "/payments", payment())[0] == 201

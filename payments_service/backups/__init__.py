@@ -12,7 +12,7 @@ import peewee
 from ..database import current
 from ..engines import Sqlite
 from . import postgresql, sqlite
-from .files import BackupError, Progress
+from .files import BackupError, Progress, give_to_owner
 
 __all__ = ["BackupError", "Progress", "back_up", "restore"]
 
@@ -25,7 +25,9 @@ def back_up(directory: Path, keep: int | None, progress: Progress) -> Path:
     """
     suffix = ".db" if isinstance(current.obj, Sqlite) else ".dump"
     with _one_line_faults():
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not directory.exists():
+            directory.mkdir(mode=0o700, parents=True)
+            give_to_owner(directory)
         backup = directory / f"payments-{_now()}{suffix}"
         if backup.exists():
             raise BackupError(f"{backup} is there already")

@@ -54,9 +54,17 @@ def locked(directory: Path, flags: int = 0) -> Iterator[None]:
 def finish(made: Path, path: Path) -> None:
     """Give a file that is complete its place, for its owner alone. It is on the disk then, or else what was there."""
     made.chmod(0o600)
+    give_to_owner(made)
     sync(made)
     made.replace(path)
     sync(path.parent)
+
+
+def give_to_owner(path: Path) -> None:
+    """Give what root has made to whom the folder around it belongs to, which is the service's user."""
+    if os.geteuid() == 0:
+        owner = path.parent.stat() if not path.parent.name.startswith(UNFINISHED) else path.parent.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def sync(path: Path) -> None:

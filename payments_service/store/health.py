@@ -1,22 +1,28 @@
 """Whether payments can be recorded."""
 from ..database import current, pending_migrations, write
-from ..errors import NotReady
+from ..errors import DATABASE_FAULTS, NotReady
 
 
 def check() -> None:
     """See that the database is there, up to date and takes writes, and that its disk has room.
 
-    Raises `NotReady`, and what the database raises.
+    Raises `NotReady`.
     """
     fault = current.fault()
     if fault:
         raise NotReady(fault)
-    pending = pending_migrations()
+    try:
+        pending = pending_migrations()
+    except DATABASE_FAULTS as error:
+        raise NotReady("The database is out of reach, or cannot be read: see the log.") from error
     if pending:
         raise NotReady(f"The database is not up to date: {', '.join(pending)} is missing. Run migrate, or start again.")
-    _write_nothing()
+    try:
+        _try_to_write()
+    except DATABASE_FAULTS as error:
+        raise NotReady("The database takes no writes: see the log.") from error
 
 
 @write()
-def _write_nothing() -> None:
+def _try_to_write() -> None:
     current.execute_sql("UPDATE schema_migration SET name = name WHERE 1 = 0")
