@@ -64,7 +64,10 @@ class DocumentedClient(FlaskClient):
         with self.application.test_request_context(response.request.full_path, method=method) as context:
             rule = context.request.url_rule
         if rule is not None and method not in ("HEAD", "OPTIONS"):
-            paths = super().open("/openapi.json").json["paths"]
+            # The document of an application stays as it is.
+            paths = self.application.extensions.setdefault("documented", {})
+            if not paths:
+                paths |= super().open("/openapi.json").json["paths"]
             operation = paths[re.sub(r"<\w+:(\w+)>", r"{\1}", rule.rule)][method.lower()]
             documented = operation["responses"][str(response.status_code)]
             if "content" in documented:
