@@ -2,6 +2,8 @@
 
 Sign in elsewhere: every request carries the cookie `accessToken`, and each operation names the permission that the
 token has to grant. Amounts are JSON numbers and exact; each currency has a number of decimals. Ids are UUIDs.
+A `POST` that is sent again with the `Idempotency-Key` that it had does nothing again. A change with `If-Match` is
+refused if somebody else was faster. Each payment has a history of all that was done to it.
 A request that is refused gets JSON with `code`, `status`, `message` and, where single fields are at fault, `errors`.
 """
 from collections.abc import Mapping
