@@ -4,12 +4,12 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
 from .logs import seconds_taken
+from .wire import REPLAYED
 
 EXTENSION = "payments_metrics"
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
-# The endpoint that records payments, and what its answer has if it did so before.
+# The endpoint that records payments.
 ADDS = "payments.add_payment"
-REPLAYED = "Idempotency-Replayed"
 
 
 class Metrics:

@@ -22,6 +22,8 @@ NUMBER_DIGITS = 1000
 
 # Unless an answer says otherwise it is for no cache, and for no browser to take for anything but its Content-Type.
 ANSWER_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+# What an answer has that was given to an earlier request with the same idempotency key.
+REPLAYED = "Idempotency-Replayed"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)

@@ -1,6 +1,8 @@
 """What the database itself keeps true, whatever the code above it does, and how its faults are answered"""
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 
+import peewee
 import pytest
 from flask.testing import FlaskClient
 
@@ -152,6 +154,20 @@ def test_a_database_locked_for_too_long_is_answered_503_and_works_again_afterwar
     rows.unlock()
     assert client.get("/payments").status_code == 204
     assert client.post("/payments", json=payment()).status_code == 201
+
+
+def test_the_log_tells_what_a_fault_began_with_and_no_more(client, app, monkeypatch, caplog):
+    def fail(*_):
+        try:
+            raise sqlite3.OperationalError("database or disk is full")
+        except sqlite3.Error:
+            raise peewee.OperationalError("cannot rollback")
+
+    database.close(app)
+    monkeypatch.setattr(app.extensions[database.EXTENSION], "_connect", fail)
+    assert client.post("/payments", json=payment()).status_code == 503
+    assert "The database failed at POST /payments: database or disk is full" in caplog.text
+    assert "cannot rollback" not in caplog.text
 
 
 def test_a_connection_on_which_something_failed_is_not_kept(short_waits, client, app, rows):

@@ -14,8 +14,8 @@ from .. import store
 from ..access import Blueprint
 from ..schemas import IdempotencyKeySchema
 from ..store.idempotency_keys import Answer, KeyedRequest
+from ..wire import REPLAYED
 
-REPLAYED = "Idempotency-Replayed"
 HEADERS = {REPLAYED: {"schema": {"const": "true"}, "description": "If this is the answer to an earlier request"}}
 REFUSALS = {400: "the Idempotency-Key is not one", 422: "the Idempotency-Key was used with another body"}
 
