@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test soak fuzz token lint audit
+.PHONY: help run test soak fuzz bench token lint audit
 
 help: ## show what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
@@ -18,6 +18,9 @@ soak: .venv/test ## kill the service again and again while tills pay; KILLS=100 
 
 fuzz: .venv/test ## call every operation with all kinds of input; EXAMPLES=500 and SEED=7 repeat a run
 	@.venv/bin/python -m tests.fuzz $(addprefix --examples=,$(EXAMPLES)) $(addprefix --seed=,$(SEED))
+
+bench: .venv/test ## measure how fast the service is; ENGINE=postgresql, and SEED=7 to repeat a run
+	@.venv/bin/python -m tests.bench $(addprefix --engine=,$(ENGINE)) $(addprefix --seed=,$(SEED))
 
 token: .venv/run ## print an access token with all permissions for this box
 	@.venv/bin/flask --app wsgi token
