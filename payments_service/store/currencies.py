@@ -2,9 +2,10 @@
 from typing import Any
 from uuid import UUID
 
+from peewee import ModelSelect
 from uuid_utils.compat import uuid7
 
-from ..database import write
+from ..database import given, prepared, write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Currency
 
@@ -20,10 +21,16 @@ def list_all() -> list[dict[str, Any]]:
 
 def get(currency_id: UUID | None) -> dict[str, Any]:
     """Return a currency with its number of decimals; raises `NotFound`, also for None."""
-    currency = Currency.select().where(Currency.id == currency_id).dicts().first()
-    if currency is None:
+    found = by_id.execute(id=currency_id)
+    if not found:
         raise NotFound(NO_CURRENCY)
-    return currency
+    return found[0]
+
+
+@prepared
+def by_id() -> ModelSelect:
+    """Select a currency."""
+    return Currency.select().where(Currency.id == given(Currency.id))
 
 
 @write(unique=lambda: Conflict(ACRONYM_TAKEN), check=lambda: Invalid(acronym=WRONG_LENGTH))

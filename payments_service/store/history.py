@@ -3,6 +3,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from peewee import ModelInsert
+
+from ..database import given, prepared
 from ..models import History
 from ..wire import exact_json
 
@@ -27,7 +30,7 @@ def add(
 
     `before` and `after` are its values as they are answered, None where there are none.
     """
-    History.insert(
+    _insert.execute(
         payment_id=payment_id,
         at=at,
         user_id=caller.user_id,
@@ -35,7 +38,12 @@ def add(
         action=action,
         before=before and exact_json(before),
         after=after and exact_json(after),
-    ).execute()
+    )
+
+
+@prepared
+def _insert() -> ModelInsert:
+    return History.insert({field: given(field) for field in History._meta.sorted_fields if field is not History.id})
 
 
 def latest() -> datetime | None:

@@ -2,9 +2,10 @@
 from typing import Any
 from uuid import UUID
 
+from peewee import ModelSelect
 from uuid_utils.compat import uuid7
 
-from ..database import write
+from ..database import given, prepared, write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Method
 
@@ -20,10 +21,16 @@ def list_all() -> list[dict[str, Any]]:
 
 def get(method_id: UUID | None) -> dict[str, Any]:
     """Return a method; raises `NotFound`, also for None."""
-    method = Method.select().where(Method.id == method_id).dicts().first()
-    if method is None:
+    found = by_id.execute(id=method_id)
+    if not found:
         raise NotFound(NO_METHOD)
-    return method
+    return found[0]
+
+
+@prepared
+def by_id() -> ModelSelect:
+    """Select a method."""
+    return Method.select().where(Method.id == given(Method.id))
 
 
 @write(unique=lambda: Conflict(NAME_TAKEN), check=lambda: Invalid(name=WRONG_LENGTH))

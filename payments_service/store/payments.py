@@ -5,12 +5,12 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from peewee import ModelSelect
+from peewee import ModelInsert, ModelSelect
 from uuid_utils.compat import uuid7
 
-from ..database import WriteAgain, current, write
+from ..database import WriteAgain, current, given, prepared, write
 from ..errors import Conflict, Invalid, NotFound, PreconditionFailed, TransactionIdTaken
-from ..models import Currency, Method, Payment
+from ..models import Currency, Payment
 from ..money import AmountRefused, from_minor_units, to_minor_units
 from . import currencies, history, methods
 
@@ -55,11 +55,16 @@ def count() -> int:
 
 def get(payment_id: UUID | None) -> tuple[dict[str, Any], int]:
     """Return a payment and its version, which rises by one with each change; raises `NotFound`, also for None."""
-    row = select(Payment.version).where(Payment.id == payment_id).first()
-    if row is None:
+    rows = _by_id.execute(id=payment_id)
+    if not rows:
         raise NotFound(NO_PAYMENT)
-    version = row.pop("version")
-    return payment_of(row), version
+    version = rows[0].pop("version")
+    return payment_of(rows[0]), version
+
+
+@prepared
+def _by_id() -> ModelSelect:
+    return select(Payment.version).where(Payment.id == given(Payment.id))
 
 
 def lock(payment_id: UUID | None) -> None:
@@ -101,11 +106,14 @@ def add(
         transaction_id = str(payment_id)
     now = datetime.now(timezone.utc)
     values = {"method_id": method_id, "currency_id": currency_id, "transaction_id": transaction_id}
-    Payment.insert(
-        id=payment_id, **values, minor_units=minor_units, version=1, created_at=now, changed_at=now
-    ).execute()
+    _insert.execute(id=payment_id, **values, minor_units=minor_units, version=1, created_at=now, changed_at=now)
     history.add("created", payment_id, caller, now, after={"id": payment_id, **values, "amount": amount})
     return payment_id
+
+
+@prepared
+def _insert() -> ModelInsert:
+    return Payment.insert({field: given(field) for field in Payment._meta.sorted_fields})
 
 
 @write(unique=WriteAgain)
@@ -166,9 +174,13 @@ def _locked(payment_id: UUID | None, versions: Collection[str] | None) -> tuple[
 
 def _refuse_taken(transaction_id: str) -> None:
     """Raise `TransactionIdTaken` if a payment has this transaction_id."""
-    holder = Payment.select(Payment.id).where(Payment.transaction_id == transaction_id).scalar()
-    if holder is not None:
-        raise TransactionIdTaken(holder)
+    for holder in _holder.execute(transaction_id=transaction_id):
+        raise TransactionIdTaken(holder["id"])
+
+
+@prepared
+def _holder() -> ModelSelect:
+    return Payment.select(Payment.id).where(Payment.transaction_id == given(Payment.transaction_id))
 
 
 def _checked(method_id: UUID, currency_id: UUID, amount: Decimal) -> tuple[int, Decimal]:
@@ -177,16 +189,17 @@ def _checked(method_id: UUID, currency_id: UUID, amount: Decimal) -> tuple[int, 
     Raises `Invalid`, naming all that is refused, the method too.
     """
     refused = {}
-    if not Method.select().where(Method.id == method_id).exists():
+    if not methods.by_id.execute(id=method_id):
         refused["method_id"] = methods.NO_METHOD
-    currency = Currency.get_or_none(Currency.id == currency_id)
-    if currency is None:
+    found = currencies.by_id.execute(id=currency_id)
+    if not found:
         refused["currency_id"] = currencies.NO_CURRENCY
-    else:
+    for currency in found:
+        decimals = currency["decimals"]
         try:
-            minor_units = to_minor_units(amount, currency.acronym, currency.decimals)
+            minor_units = to_minor_units(amount, currency["acronym"], decimals)
         except AmountRefused as error:
             refused["amount"] = str(error)
     if refused:
         raise Invalid(**refused)
-    return minor_units, from_minor_units(minor_units, currency.decimals)
+    return minor_units, from_minor_units(minor_units, decimals)
