@@ -1,8 +1,10 @@
 """Who may do what: permissions, the blueprint whose routes declare one, access tokens, the check of each request."""
+import hashlib
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from enum import StrEnum
+from time import time
 from typing import Any, Final, Literal, NamedTuple
 
 import flask
@@ -19,6 +21,9 @@ COOKIE = "accessToken"
 SECURITY_SCHEMES = {COOKIE: {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "A JWT"}}
 # Nothing of this size is a token; decoding it would only cost time.
 TOKEN_LIMIT = 8 * 1024
+EXTENSION = "payments_tokens"
+# How many verified tokens are remembered, so that not each request has to verify its own again.
+REMEMBERED_TOKENS = 1000
 # Which claims name the user: the first that a token has.
 USER_CLAIMS = ["userId", "sub"]
 # More names nobody, and would not fit into an index.
@@ -45,7 +50,15 @@ class AccessToken(NamedTuple):
     """What an access token says: who it was issued to, None if it does not tell, and what that user may do."""
 
     user_id: str | None
-    permissions: set[str]
+    permissions: frozenset[str]
+
+
+class Remembered(NamedTuple):
+    """A token that was verified, and the seconds since 1970 between which it is good."""
+
+    token: AccessToken
+    since: int
+    until: int
 
 
 # What a route that shows nothing of anybody's declares in place of a permission.
@@ -148,12 +161,11 @@ def read_token(token: str | None) -> AccessToken:
     """
     if not token:
         raise NotSignedIn(f"Sign in first: the request carries no {COOKIE} cookie.")
-    config = flask.current_app.config
+    app = flask.current_app
     try:
         if len(token) > TOKEN_LIMIT:
             raise NotForAccess("too long")
-        claims = _verified_claims(token, config)
-        return AccessToken(_user_of(claims), _granted(claims, config["ROLE_PERMISSIONS"]))
+        return _remembered(token, app.extensions[EXTENSION], app.config)
     except Exception as error:
         # Whatever else a text from outside leads to while it is taken apart, it is no token of ours. What libraries say
         # of it may quote it.
@@ -163,6 +175,26 @@ def read_token(token: str | None) -> AccessToken:
         logger.warning("Refused an access token", extra={"reason": reason})
         expired = isinstance(error, jwt.ExpiredSignatureError)
     raise NotSignedIn("The access token has expired: refresh it." if expired else "The access token is not valid.")
+
+
+def _remembered(token: str, memory: dict[bytes, Remembered], config: dict[str, Any]) -> AccessToken:
+    """Return what a good token says, as it was remembered, or else after verifying it; raises what verifying does.
+
+    The memory is an application's own, whose keys and settings stay as they are. It holds no token, but a hash of each.
+    """
+    digest = hashlib.sha256(token.encode()).digest()
+    known = memory.get(digest)
+    if known and known.since <= time() < known.until:
+        return known.token
+    claims = _verified_claims(token, config)
+    access = AccessToken(_user_of(claims), _granted(claims, config["ROLE_PERMISSIONS"]))
+    if len(memory) >= REMEMBERED_TOKENS:
+        memory.clear()
+    leeway = config["JWT_LEEWAY"]
+    # As PyJWT reads them.
+    since = max(int(claims.get(name, 0)) for name in ("nbf", "iat"))
+    memory[digest] = Remembered(access, since - leeway, int(claims["exp"]) + leeway)
+    return access
 
 
 def _verified_claims(token: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -190,7 +222,7 @@ def _verified_claims(token: str, config: dict[str, Any]) -> dict[str, Any]:
     raise jwt.InvalidSignatureError
 
 
-def _granted(claims: dict[str, Any], role_permissions: dict[str, list[str]]) -> set[str]:
+def _granted(claims: dict[str, Any], role_permissions: dict[str, list[str]]) -> frozenset[str]:
     """Return the permissions that verified claims grant; raises `NotForAccess` if they are not an access token's."""
     scope = claims.get("scope", "")
     permissions = claims.get("permissions", [])
@@ -201,7 +233,7 @@ def _granted(claims: dict[str, Any], role_permissions: dict[str, list[str]]) -> 
         raise NotForAccess("claims of another shape")
     if not all(isinstance(name, str) for name in permissions):
         raise NotForAccess("claims of another shape")
-    return {*permissions, *role_permissions.get(role, ())}
+    return frozenset(Permission) & {*permissions, *role_permissions.get(role, ())}
 
 
 def _user_of(claims: dict[str, Any]) -> str | None:
@@ -245,4 +277,5 @@ def init_app(app: flask.Flask) -> None:
         for name in permissions:
             if name not in list(Permission):
                 raise SettingError(f"PAYMENTS_ROLE_PERMISSIONS gives {role!r} an unknown permission: {name!r}")
+    app.extensions[EXTENSION] = {}
     app.before_request(check_access)

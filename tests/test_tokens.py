@@ -3,15 +3,18 @@ import base64
 import hmac
 import json
 import time
+from datetime import datetime, timedelta, timezone
+from unittest.mock import Mock
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from payments_service import SettingError
+from payments_service import SettingError, access
 
-from .conftest import PERMISSIONS, SECRET, client_of, make_token
+from .conftest import NOBODY, PERMISSIONS, SECRET, client_of, make_token
+from .postgresql import wait_until
 
 
 def get_payments(app, token):
@@ -295,3 +298,69 @@ def test_no_part_of_a_token_is_logged(app, caplog):
     for token in (make_token(), make_token(secret="another secret, over 32 bytes long as well"), make_token()[:-2]):
         get_payments(app, token)
         assert not [part for part in token.split(".") if part in caplog.text]
+
+
+def test_a_remembered_token_is_refused_once_it_expires(make_app):
+    app = make_app(JWT_LEEWAY=1)
+    token = make_token(exp=int(time.time()) + 1)
+    assert get_payments(app, token).status_code == 204
+    assert get_payments(app, token).status_code == 204
+    wait_until(lambda: get_payments(app, token).status_code == 401)
+    assert "refresh" in get_payments(app, token).json["message"]
+
+
+@pytest.mark.parametrize("claim", ["nbf", "iat"])
+def test_a_remembered_token_is_refused_if_the_clock_is_set_back_before_it(app, monkeypatch, claim):
+    token = make_token(**{claim: int(time.time())})
+    assert get_payments(app, token).status_code == 204
+    an_hour_ago = datetime.now(timezone.utc) - timedelta(hours=1)
+    monkeypatch.setattr(access, "time", an_hour_ago.timestamp)
+    monkeypatch.setattr("jwt.api_jwt.datetime", Mock(now=Mock(return_value=an_hour_ago)))
+    assert get_payments(app, token).status_code == 401
+
+
+def test_a_remembered_token_is_verified_once(app, monkeypatch):
+    decode = Mock(side_effect=jwt.decode)
+    monkeypatch.setattr(access.jwt, "decode", decode)
+    token = make_token()
+    assert [get_payments(app, token).status_code for _ in range(3)] == [204] * 3
+    assert decode.call_count == 1
+
+
+def test_a_refused_token_is_never_remembered(app):
+    for token in (make_token(exp=1), make_token(type="refresh"), make_token(userId=[]), make_token()[:-2], "e.y.J"):
+        assert [get_payments(app, token).status_code for _ in range(2)] == [401, 401]
+    assert not app.extensions[access.EXTENSION]
+
+
+def test_a_token_that_another_application_remembers_has_to_be_good_for_this_one(make_app):
+    one, other = make_app(), make_app(JWT_SECRET="another secret, over 32 bytes long as well")
+    strict, token = make_app(JWT_ISSUER="sign-in"), make_token()
+    assert [get_payments(app, token).status_code for app in (one, other, strict, one)] == [204, 401, 401, 204]
+
+
+def test_a_remembered_token_grants_what_it_granted_and_no_more(app):
+    client = client_of(app, make_token(permissions=["payments_read"]))
+    for _ in range(2):
+        assert client.get("/payments").status_code == 204
+        assert client.delete(f"/payments/{NOBODY}").status_code == 403
+
+
+def test_another_token_with_the_signature_of_a_remembered_one_is_refused(app):
+    good, weak = make_token(), make_token(permissions=[])
+    assert [get_payments(app, token).status_code for token in (good, weak)] == [204, 403]
+    forged = ".".join([*good.split(".")[:2], weak.split(".")[2]])
+    assert get_payments(app, forged).status_code == 401
+
+
+def test_no_more_tokens_are_remembered_than_there_is_room_for(app, monkeypatch):
+    monkeypatch.setattr(access, "REMEMBERED_TOKENS", 3)
+    for number in [*range(7), 0]:
+        assert get_payments(app, make_token(jti=str(number))).status_code == 204
+        assert len(app.extensions[access.EXTENSION]) <= 3
+
+
+def test_what_is_remembered_holds_no_token(app):
+    token = make_token()
+    get_payments(app, token)
+    assert not [part for part in token.split(".") if part in str(app.extensions[access.EXTENSION])]
