@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 import flask
 import flask_smorest
 import jwt
+from marshmallow import Schema
 
 from . import wire
 from .errors import BODY_LIMIT, ErrorSchema, NotPermitted, NotSignedIn, error_body
@@ -85,6 +86,10 @@ class Blueprint(flask_smorest.Blueprint):
             return register(view)
 
         return decorator
+
+    def arguments(self, schema: type[Schema], **options: Any) -> Callable[..., Any]:
+        """Read the arguments of a view by `schema`, of which webargs itself would make another for each request."""
+        return super().arguments(schema(), **options)
 
     @staticmethod
     def _document_access(doc: dict[str, Any], doc_info: dict[str, Any], *, method: str, **_: Any) -> dict[str, Any]:

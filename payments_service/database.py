@@ -37,7 +37,10 @@ class CurrentDatabase(peewee.DatabaseProxy):
     @property
     def obj(self) -> Any:
         """The database, or None outside of an application's context."""
-        return flask.current_app.extensions[EXTENSION] if flask.current_app else None
+        try:
+            return flask.current_app.extensions[EXTENSION]
+        except RuntimeError:
+            return None
 
 
 current = CurrentDatabase()
@@ -67,23 +70,24 @@ class prepared:
 
     def execute(self, **values: Any) -> list[dict[str, Any]]:
         """Run the query with the value of each column that is `given`; return the rows it selects, by column."""
-        sql, parameters, readers = self.written.get(type(current.obj)) or self._write()
+        database = current.obj
+        sql, parameters, readers = self.written.get(type(database)) or self._write(database)
         bound = [
             parameter.to_database(values[parameter.column]) if isinstance(parameter, Parameter) else parameter
             for parameter in parameters
         ]
-        cursor = current.execute_sql(sql, bound)
+        cursor = database.execute_sql(sql, bound)
         if not readers:
             return []
         names = [column[0] for column in cursor.description]
         return [{name: read(value) for name, read, value in zip(names, readers, row)} for row in cursor.fetchall()]
 
-    def _write(self) -> tuple[str, list[Any], list[Any]]:
+    def _write(self, database: peewee.Database) -> tuple[str, list[Any], list[Any]]:
         query = self.build()
-        sql, parameters = current.get_sql_context().sql(query).query()
+        sql, parameters = database.get_sql_context().sql(query).query()
         selected = query.selected_columns if isinstance(query, peewee.ModelSelect) else []
         written = sql, parameters, [column.unwrap().python_value for column in selected]
-        self.written[type(current.obj)] = written
+        self.written[type(database)] = written
         return written
 
 
@@ -106,10 +110,11 @@ def write(
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
         def transaction(*args: P.args, **kwargs: P.kwargs) -> R:
+            database = current.obj
             try:
-                if current.in_transaction():
+                if database.in_transaction():
                     return function(*args, **kwargs)
-                with current.turn, current.atomic():
+                with database.turn, database.atomic():
                     return function(*args, **kwargs)
             except peewee.IntegrityError as error:
                 make_error = makers.get(CONSTRAINTS.get(code_of(error), ""))
