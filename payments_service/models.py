@@ -52,14 +52,18 @@ class Payment(Table):
     """Money that was taken."""
 
     id = UUIDField(primary_key=True)
-    method = ForeignKeyField(Method)
-    currency = ForeignKeyField(Currency)
+    method = ForeignKeyField(Method, index=False)
+    currency = ForeignKeyField(Currency, index=False)
     transaction_id = TextField(unique=True)
     minor_units = BigIntegerField()
     # Rises by one with each change.
     version = IntegerField()
     created_at = MomentField()
     changed_at = MomentField()
+
+    class Meta:
+        # With the id, so that each leads through a list in the list's own order.
+        indexes = ((("method", "id"), False), (("currency", "id"), False), (("created_at", "id"), False))
 
 
 class TicketPayment(Table):
