@@ -19,7 +19,7 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import BaseWSGIServer
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, WSGITask
 from waitress.trigger import trigger
 from waitress.utilities import BadRequest, RequestEntityTooLarge
 
@@ -34,6 +34,12 @@ MANY_BLANKS = re.compile(rb"[ \t]{100}")
 STOP_SECONDS = 5
 # How long a client may take to send a whole request, and to go on reading an answer.
 PATIENCE_SECONDS = 30
+# A longer answer goes by way of a file: in memory, waitress keeps also what it has sent, up to 16 MiB for each client.
+ANSWER_BYTES_IN_MEMORY = 64 * 1024
+# How much of an answer, on the disk, waits for its client before a thread does: a list of about a million payments. How
+# long a thread waits then, for the client to read most of that.
+WAITING_BYTES = 256 * 1024 * 1024
+THREAD_SECONDS = 300
 FILES = 5000
 STOP_STEP_MILLISECONDS = 100
 
@@ -117,23 +123,51 @@ class JsonErrorTask(ErrorTask):
         self.write(body)
 
 
+class Task(WSGITask):
+    """A request for the application."""
+
+    def finish(self) -> None:
+        """End the answer."""
+        if self.request.command == "HEAD":
+            # Waitress would also send the end of a body in chunks.
+            self.write(b"")
+        else:
+            super().finish()
+
+
 class Channel(HTTPChannel):
     """A connection that knows when its client has taken too long."""
 
     parser_class = DiscardingParser
+    task_class = Task
+    sendbuf_len: int
     error_task_class = JsonErrorTask
     # The request that is being received; before the first, nothing.
     received_request: Any = NOTHING
+    # Since when a thread waits for the client.
+    thread_waits_since: Any = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.received_since = monotonic()
+        # Else as much as the socket can hold, several megabytes, is read from an answer's file each time.
+        self.sendbuf_len = min(self.sendbuf_len, ANSWER_BYTES_IN_MEMORY)
 
     def handle_read(self) -> None:
         """Take in what the client has sent."""
         super().handle_read()
         if self.request is not self.received_request:
             self.received_request, self.received_since = self.request, monotonic()
+
+    def _flush_outbufs_below_high_watermark(self) -> None:
+        """Let the thread wait while very much of its answer is not sent: waitress does at 16 MiB, and then till there.
+
+        Else a few clients that are slow to read a long list would take all threads.
+        """
+        if self.total_outbufs_len > WAITING_BYTES:
+            self.thread_waits_since = monotonic()
+            super()._flush_outbufs_below_high_watermark()
+            self.thread_waits_since = None
 
     def is_overdue(self) -> bool:
         """Tell whether the client is too slow to send a request or to read an answer; to be asked every second.
@@ -144,6 +178,9 @@ class Channel(HTTPChannel):
             # Nothing is received meanwhile.
             self.received_since = monotonic()
         if self.total_outbufs_len:
+            waits_since = self.thread_waits_since
+            if waits_since is not None and monotonic() - waits_since > THREAD_SECONDS:
+                return True
             return time() - self.last_activity > PATIENCE_SECONDS
         return self.received_request is not None and monotonic() - self.received_since > PATIENCE_SECONDS
 
@@ -176,6 +213,7 @@ def serve(app: flask.Flask) -> None:
             max_request_header_size=HEADER_LIMIT + 1,
             connection_limit=_connection_limit(),
             ident=None,
+            outbuf_overflow=ANSWER_BYTES_IN_MEMORY,
             **_proxy_options(app.config["TRUSTED_PROXY"]),
         )
     except (OSError, ValueError) as error:

@@ -6,5 +6,6 @@ sys.path.insert(0, sys.argv[1])
 import wsgi  # noqa: E402
 from payments_service import server  # noqa: E402
 
-server.PATIENCE_SECONDS = 1
+server.PATIENCE_SECONDS = server.THREAD_SECONDS = 1
+server.WAITING_BYTES = 0
 wsgi.main()

@@ -2,6 +2,8 @@
 import contextlib
 import resource
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -114,7 +116,7 @@ def start_impatient(start_server):
 @pytest.fixture
 def many_payments(app, insert_payments):
     """Insert payments for an answer that the sockets between server and client cannot hold."""
-    insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(50_000)))
+    insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(100_000)))
 
 
 def test_clients_that_never_read_their_answers_keep_no_thread(many_payments, start_impatient, connect):
@@ -127,10 +129,29 @@ def test_clients_that_never_read_their_answers_keep_no_thread(many_payments, sta
     assert {server.request("GET", "/payments/methods")[0] for _ in range(40)} == {200}
 
 
+def test_clients_that_read_their_answers_very_slowly_keep_no_thread(many_payments, start_impatient, connect):
+    server = start_impatient(THREADS="1")
+    request = f"GET /payments HTTP/1.1\r\nHost: box\r\nCookie: accessToken={make_token()}\r\n\r\n".encode()
+    connections = [connect(server, request) for _ in range(2)]
+    done = threading.Event()
+
+    def trickle(connection):
+        with contextlib.suppress(OSError):
+            while connection.recv(10_000) and not done.wait(1 / 100):
+                pass
+
+    with ThreadPoolExecutor(2) as readers:
+        try:
+            list(map(lambda connection: readers.submit(trickle, connection), connections))
+            assert {server.request("GET", "/payments/methods")[0] for _ in range(10)} == {200}
+        finally:
+            done.set()
+
+
 def test_a_client_that_reads_gets_its_whole_answer(many_payments, start_impatient, connect):
     connection = connect(start_impatient())
     connection.sendall(f"GET /payments HTTP/1.0\r\nCookie: accessToken={make_token()}\r\n\r\n".encode())
     length = 0
     while part := connection.recv(500_000):
         length += len(part)
-    assert length > 8_000_000
+    assert length > 16_000_000
