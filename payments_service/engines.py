@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 # How long each wait may take before a request is answered 503: for a connection, for other writers, for a lock.
 WAIT_SECONDS = 5
-# How long PostgreSQL may take for one statement, a list of all payments included.
+# How long PostgreSQL may take for one statement.
 ANSWER_SECONDS = 30
 
 # With less room on the disk, a payment or what SQLite has to write besides may not fit.

@@ -43,6 +43,11 @@ class Metrics:
         return response
 
 
+def count_database_error() -> None:
+    """Count a request that the database failed after its answer had begun."""
+    flask.current_app.extensions[EXTENSION].database_errors.inc()
+
+
 def current_metrics() -> bytes:
     """Return the current application's metrics, in Prometheus' text format."""
     return prometheus_client.generate_latest(flask.current_app.extensions[EXTENSION].registry)

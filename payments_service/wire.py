@@ -85,6 +85,11 @@ def exact_number(value: Decimal) -> msgspec.Raw:
     return msgspec.Raw(format(value, "f").encode())
 
 
+def exact_items(items: list[Any]) -> bytes:
+    """Return the JSON text of a list without its brackets, so that a list can be written in parts."""
+    return _encoder.encode(items)[1:-1]
+
+
 def exact_json(values: Mapping[str, Any]) -> str:
     """Return the JSON text of `values`, with decimals as `exact_number` writes them."""
     exact = {name: exact_number(value) if isinstance(value, Decimal) else value for name, value in values.items()}

@@ -221,6 +221,7 @@ def test_the_headers_of_answers_are_documented(operations):
         if code != "503" and "headers" in response
     }
     assert named == {
+        ("GET", "/payments", "200"): ["Link"],
         ("POST", "/payments", "201"): ["Idempotency-Replayed"],
         ("POST", "/payments/ticket-payments", "201"): ["Idempotency-Replayed"],
         ("GET", "/payments/{payment_id}", "200"): ["ETag"],

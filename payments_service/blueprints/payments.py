@@ -1,4 +1,6 @@
 """`/payments`: the payments themselves."""
+from urllib.parse import urlencode
+
 from flask import Response, jsonify, request
 from werkzeug.http import quote_etag
 
@@ -6,16 +8,24 @@ from .. import examples, store
 from ..access import Blueprint, Permission
 from ..errors import ErrorSchema
 from ..schemas import (
-    ChangedPaymentSchema, HistorySchema, NewPaymentSchema, PaymentAddedSchema, PaymentQuerySchema, PaymentSchema,
+    PAGE_LIMIT, ChangedPaymentSchema, HistorySchema, NewPaymentSchema, PaymentAddedSchema, PaymentQuerySchema,
+    PaymentSchema,
 )
 from .caller import caller
 from .idempotency import idempotent
+from .streaming import json_list
 
 blp = Blueprint("payments", __name__, url_prefix="/payments", description="Money that was taken")
 
 
 ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Names the version of the payment"}}
 TAKEN = "Another payment has this transaction_id; a caller who may read is told which"
+LINK = {
+    "Link": {
+        "schema": {"type": "string"},
+        "description": 'With limit, and if there are more: the next page, as `<?limit=100&after={id}>; rel="next"`',
+    }
+}
 IF_MATCH = {
     "name": "If-Match",
     "in": "header",
@@ -39,15 +49,25 @@ def expected_versions():
 
 @blp.route("", methods=["GET"], permission=Permission.READ)
 @blp.arguments(PaymentQuerySchema, location="query", as_kwargs=True)
-@blp.response(200, PaymentSchema(many=True), example=[examples.PAYMENT, examples.OTHER_PAYMENT])
+@blp.response(200, PaymentSchema(many=True), example=[examples.PAYMENT, examples.OTHER_PAYMENT], headers=LINK)
 @blp.alt_response(204, description="No payments found", success=True)
-def list_payments(**query):
+def list_payments(limit=None, **query):
     """Get all payments
 
-    Oldest first. With transaction_id, only the payment that has it.
+    Oldest first, by their ids. With limit, a page of them, whose Link header leads to the next.
     """
-    payments = store.payments.list_all(**query)
-    return payments, 200 if payments else 204
+    pages = store.payments.pages(limit or PAGE_LIMIT, **query)
+    page = next(pages, None)
+    if page is None:
+        return [], 204
+    if limit is None:
+        return json_list(page, pages)
+    response = jsonify(page.payments)
+    if page.more:
+        # Relative to the address that the caller used, which a proxy or a mount may have changed.
+        query = request.args.to_dict() | {"after": page.payments[-1].id}
+        response.headers["Link"] = f'<?{urlencode(query)}>; rel="next"'
+    return response
 
 
 @blp.route("/<uuid:payment_id>", methods=["GET"], permission=Permission.READ)

@@ -1,21 +1,28 @@
 """Payments."""
-from collections.abc import Collection
+import functools
+import operator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timezone
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from peewee import ModelInsert, ModelSelect
+from peewee import Expression, Field, Function, ModelInsert, ModelSelect, fn
 from uuid_utils.compat import uuid7
 
 from ..database import WriteAgain, current, given, prepared, write
 from ..errors import Conflict, Invalid, NotFound, PreconditionFailed, TransactionIdTaken
-from ..models import Currency, Payment
+from ..models import Currency, Payment, TicketPayment
 from ..money import AmountRefused, from_minor_units, to_minor_units
+from ..schemas import ListedPayment
+from ..wire import exact_number
 from . import currencies, history, methods
 
 NO_PAYMENT = "There is no payment with this id."
 LINKED = "A ticket is linked to this payment: unlink it first."
+
+# Payments recorded within a span are looked up one by one if they are no more than this.
+FEW = 10_000
 
 
 def select(*columns: Any) -> ModelSelect:
@@ -42,10 +49,104 @@ def payment_of(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"amount": amount}
 
 
-def list_all(transaction_id: str | None = None) -> list[dict[str, Any]]:
-    """Return every payment, oldest first, or only the one that has a transaction_id."""
-    rows = select() if transaction_id is None else select().where(Payment.transaction_id == transaction_id)
-    return [payment_of(row) for row in rows]
+class Page(NamedTuple):
+    """Some payments of a list, at least one, and whether it has more."""
+
+    payments: list[ListedPayment]
+    more: bool
+
+
+def pages(
+    size: int,
+    *,
+    after: UUID | None = None,
+    ticket_id: str | None = None,
+    created_from: datetime | None = None,
+    created_to: datetime | None = None,
+    **ids: UUID | str,
+) -> Iterator[Page]:
+    """Yield the payments that fit all that is given, in the order of their ids, in pages of `size`; none if none fit.
+
+    `ids` are a transaction_id, a method_id and a currency_id. Each page is read by itself when it is asked for, and
+    nothing stays open in between. A payment that is there all the while is in one page, whatever is written meanwhile.
+    """
+    beyond = [Payment.id > after] if after else []
+    conditions = [getattr(Payment, name) == value for name, value in ids.items()]
+    looked_up = []
+    if ticket_id is not None:
+        looked_up.append(TicketPayment.select(TicketPayment.payment).where(TicketPayment.ticket_id == ticket_id))
+    if created_from or created_to:
+        few, further, beyond = _within(created_from, created_to, beyond)
+        looked_up += few
+        conditions += further
+    conditions += [Payment.id.in_(few) for few in looked_up]
+    # Where a few are looked up one by one, not all beyond the last page are to be gone through.
+    position = _without_index(Payment.id) if looked_up else Payment.id
+    more = True
+    while more:
+        rows = _stored(conditions + beyond, size + 1)
+        more = len(rows) > size
+        if rows:
+            yield Page(_listed(rows[:size]), more)
+            beyond = [position > rows[:size][-1][0]]
+
+
+def _within(
+    start: datetime | None, end: datetime | None, beyond: list[Expression]
+) -> tuple[list[ModelSelect], list[Expression], list[Expression]]:
+    """Return how to find the payments of a span of time: by a query of their ids, or by conditions and where to begin.
+
+    The order of ids need not be that in which they were recorded: some were made by hand.
+    """
+
+    def span(moment: Any) -> list[Expression]:
+        return [holds(moment, bound) for holds, bound in [(operator.ge, start), (operator.lt, end)] if bound]
+
+    text = Payment.id.cast("text")
+    found = Payment.select(fn.COUNT(text), fn.MIN(text), fn.MAX(text)).where(*span(Payment.created_at), *beyond)
+    count, first, last = found.tuples().get()
+    if count <= FEW:
+        return [Payment.select(Payment.id).where(*span(Payment.created_at))], [], beyond
+    # To sort so many for each page takes longer than to go through all between the first and the last, once.
+    return [], [*span(_without_index(Payment.created_at)), Payment.id <= last], [Payment.id >= first]
+
+
+def _without_index(column: Field) -> Function:
+    """Return a column in a form in which SQLite, which keeps no count of values, does not choose its index."""
+    return fn.COALESCE(column, column)
+
+
+def _stored(conditions: list[Expression], limit: int) -> list[tuple[str, str, str, str, int]]:
+    """Return the first payments under conditions, as the database has them but with ids as text.
+
+    Past Peewee's rows, which cost more than all the rest of a list.
+    """
+    ids = (column.cast("text") for column in (Payment.id, Payment.method, Payment.currency))
+    query = Payment.select(*ids, Payment.transaction_id, Payment.minor_units).order_by(Payment.id).limit(limit)
+    return current.execute(query.where(*conditions) if conditions else query).fetchall()
+
+
+def _listed(rows: list[tuple[str, str, str, str, int]]) -> list[ListedPayment]:
+    # Read after the rows, so that the currency of each is there. There are few, and their decimals stay.
+    stored = Currency.select(Currency.id, Currency.decimals).tuples()
+    decimals = {str(currency_id): number for currency_id, number in stored}
+    spelled = functools.cache(_spelled)
+    return [
+        ListedPayment(
+            _spelled(payment_id),
+            spelled(method_id),
+            spelled(currency_id),
+            transaction_id,
+            exact_number(from_minor_units(minor_units, decimals[spelled(currency_id)])),
+        )
+        for payment_id, method_id, currency_id, transaction_id, minor_units in rows
+    ]
+
+
+def _spelled(stored: str) -> str:
+    """Return an id in its usual form; SQLite has it without hyphens. Several times as fast as by way of a UUID."""
+    digits = stored.replace("-", "")
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def count() -> int:

@@ -1,0 +1,47 @@
+"""Lists that are too long to be kept in memory."""
+from collections.abc import Iterator
+
+import flask
+
+from ..errors import DATABASE_FAULTS
+from ..metrics import count_database_error
+from ..store.payments import Page
+from ..wire import exact_items
+
+
+class BrokenOff(Exception):
+    """An answer that has begun cannot be completed. Who serves it logs that and closes the connection."""
+
+
+def json_list(first: Page, others: Iterator[Page]) -> flask.Response:
+    """Return the answer that is a list, of whose pages the others are read while it is sent."""
+    if not first.more:
+        return flask.jsonify(first.payments)
+    # By the time that the others are sent the request is over for Flask.
+    app = flask.current_app._get_current_object()  # type: ignore[attr-defined]
+    return flask.Response(_parts(first, others, app, flask.g.request_id), mimetype="application/json")
+
+
+def _parts(first: Page, others: Iterator[Page], app: flask.Flask, request_id: str) -> Iterator[bytes]:
+    """Yield the JSON text of a list; what completes it comes only after all else is read."""
+    yield b"[" + exact_items(first.payments)
+    try:
+        while page := _read(others, app):
+            yield b"," + exact_items(page.payments)
+    except Exception as error:
+        raise BrokenOff(f"The answer to request {request_id} was broken off.") from error
+    yield b"]\n"
+
+
+def _read(pages: Iterator[Page], app: flask.Flask) -> Page | None:
+    """Return the next page, None at the end.
+
+    In a context of its own, with which its connection goes back to the pool: the client may take long to read it.
+    """
+    with app.app_context():
+        try:
+            return next(pages, None)
+        except DATABASE_FAULTS:
+            flask.g.database_failed = True
+            count_database_error()
+            raise

@@ -1,0 +1,150 @@
+"""A list of many payments: it is sent while it is read"""
+import contextlib
+import http.client
+import json
+
+import pytest
+from flask.testing import FlaskClient
+
+from payments_service import database
+from payments_service.blueprints import payments
+from payments_service.blueprints.streaming import BrokenOff
+
+from .conftest import EUR, UNKNOWN, make_token, on_sqlite, stored
+from .postgresql import wait_until
+
+
+@pytest.fixture
+def short_pages(monkeypatch):
+    """Let a list be read two payments at a time."""
+    monkeypatch.setattr(payments, "PAGE_LIMIT", 2)
+
+
+@pytest.fixture
+def parts(short_pages, app, add_payment):
+    """Record five payments; return an answer with them, of which only the first part is read, and their ids."""
+    ids = [add_payment() for _ in range(5)]
+    # Another client would read it all.
+    reader = FlaskClient(app, app.response_class, use_cookies=False)
+    response = reader.get("/payments", headers={"Cookie": f"accessToken={make_token()}"})
+    assert response.status_code == 200
+    return response.iter_encoded(), ids
+
+
+def text_of(parts):
+    return b"".join(parts).decode()
+
+
+def test_a_list_in_parts_is_the_list_at_once(parts, client, monkeypatch):
+    monkeypatch.setattr(payments, "PAGE_LIMIT", 1000)
+    assert text_of(parts[0]) == client.get("/payments").text
+
+
+def test_payments_recorded_meanwhile_displace_none(parts, add_payment):
+    texts, ids = parts
+    first = next(texts)
+    later = add_payment()
+    assert [listed["id"] for listed in json.loads(first + b"".join(texts))] == [*ids, later]
+
+
+def test_a_payment_deleted_meanwhile_ends_nothing_early(parts, client):
+    texts, ids = parts
+    first = next(texts)
+    for gone in ids[1:3]:
+        client.delete(f"/payments/{gone}")
+    assert [listed["id"] for listed in json.loads(first + b"".join(texts))] == [*ids[:2], *ids[3:]]
+
+
+def test_a_list_whose_rest_is_deleted_meanwhile_is_complete(parts, client):
+    texts, ids = parts
+    first = next(texts)
+    for gone in ids[2:]:
+        client.delete(f"/payments/{gone}")
+    assert [listed["id"] for listed in json.loads(first + b"".join(texts))] == ids[:2]
+
+
+def test_no_connection_is_kept_while_a_part_is_sent(parts, app):
+    pool = app.extensions[database.EXTENSION]
+    for _ in parts[0]:
+        assert not pool._in_use
+
+
+def test_a_fault_of_the_database_in_the_middle_does_not_look_like_the_end(parts, app, rows):
+    texts, _ = parts
+    sent = [next(texts)]
+    rows.execute("ALTER TABLE payment RENAME TO moved")
+    with pytest.raises(BrokenOff):
+        sent += texts
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(b"".join(sent))
+
+
+def test_a_fault_of_the_database_in_the_middle_leaves_no_connection_and_is_counted(parts, app, rows):
+    texts, _ = parts
+    rows.execute("ALTER TABLE payment RENAME TO moved")
+    with pytest.raises(BrokenOff):
+        list(texts)
+    pool = app.extensions[database.EXTENSION]
+    assert not pool._in_use
+    assert "payments_database_errors_total 1" in app.test_client().get("/metrics").text
+
+
+@pytest.fixture
+def many_payments(insert_payments):
+    """Insert payments for more than one page."""
+    insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(2500)))
+
+
+@pytest.fixture
+def unreadable_payment(many_payments, rows):
+    """Put in, as the last one, a payment in a currency that does not exist."""
+    rows.execute("PRAGMA foreign_keys = off")
+    rows.execute("UPDATE payment SET currency_id = ? WHERE id = ?", stored(UNKNOWN), f"{2499:032x}")
+
+
+@on_sqlite
+def test_an_answer_that_is_broken_off_is_seen_to_be(unreadable_payment, server):
+    with contextlib.closing(server.send("GET", "/payments")) as connection:
+        response = connection.getresponse()
+        assert response.status == 200
+        with pytest.raises(http.client.IncompleteRead):
+            response.read()
+
+
+@on_sqlite
+def test_an_answer_by_http_1_0_that_is_broken_off_is_no_json(unreadable_payment, server, monkeypatch):
+    monkeypatch.setattr(http.client.HTTPConnection, "_http_vsn_str", "HTTP/1.0")
+    with contextlib.closing(server.send("GET", "/payments")) as connection:
+        text = connection.getresponse().read()
+    assert text.startswith(b"[{")
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(text)
+
+
+@on_sqlite
+def test_an_answer_that_is_broken_off_is_logged_with_a_stack_trace_and_its_id(unreadable_payment, server):
+    with contextlib.closing(server.send("GET", "/payments", **{"X-Request-Id": "reports-7"})) as connection:
+        with pytest.raises(http.client.IncompleteRead):
+            connection.getresponse().read()
+    wait_until(lambda: "The answer to request reports-7 was broken off" in "".join(server.log))
+    assert "Traceback" in "".join(server.log)
+    assert server.request("GET", f"/payments?currency_id={EUR}&limit=1")[0] == 200
+
+
+@on_sqlite
+def test_a_long_list_is_one_line_in_the_log(many_payments, server):
+    assert len(server.request("GET", "/payments")[1]) == 2500
+    assert server.request("GET", "/payments/methods")[0] == 200
+    wait_until(lambda: "route=/payments/methods" in "".join(server.log))
+    assert len([line for line in server.log if "route=/payments " in line and "status=200" in line]) == 1
+
+
+@on_sqlite
+def test_a_head_request_for_a_long_list_is_answered_without_a_body(many_payments, server):
+    answer = b""
+    with contextlib.closing(server.send("HEAD", "/payments")) as connection:
+        while part := connection.sock.recv(65536):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b"\r\n\r\n")
+    assert answer.count(b"\r\n\r\n") == 1
