@@ -19,7 +19,7 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import BaseWSGIServer
-from waitress.task import ErrorTask, WSGITask
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 from waitress.trigger import trigger
 from waitress.utilities import BadRequest, RequestEntityTooLarge
 
@@ -40,6 +40,10 @@ ANSWER_BYTES_IN_MEMORY = 64 * 1024
 # long a thread waits then, for the client to read most of that.
 WAITING_BYTES = 256 * 1024 * 1024
 THREAD_SECONDS = 300
+# Up to this size an answer is sent at once, its head with its body, and not in pieces.
+SEND_BYTES = 18_000
+# A request that has to wait for so long for the one before it gets a thread of its own.
+QUICK_SECONDS = 1 / 1000
 FILES = 5000
 STOP_STEP_MILLISECONDS = 100
 
@@ -185,11 +189,41 @@ class Channel(HTTPChannel):
         return self.received_request is not None and monotonic() - self.received_since > PATIENCE_SECONDS
 
 
+class Dispatcher(ThreadedTaskDispatcher):
+    """Gives requests to one thread for as long as it is quick, and to more when it has to wait for something.
+
+    Python runs one thread at a time. Each of several that have a request hands over to another whenever it reads a row
+    or writes a line, and all that takes longer than the rest of a request.
+    """
+
+    # The request that has waited longest, and since when it has been the one.
+    longest_waiting: Any = None
+    since: Any = 0
+
+    def add_task(self, task: Any) -> None:
+        """Add a request; a thread that is at work comes to it by itself."""
+        with self.lock:
+            self.queue.append(task)
+            if len(self.queue) == 1 and not self.active_count:
+                self.queue_cv.notify()
+
+    def relieve(self) -> Any:
+        """Wake another thread if a request waits for too long; return after how many seconds to ask again."""
+        with self.lock:
+            if not self.queue or self.active_count == len(self.threads):
+                self.longest_waiting = None
+                return 1
+            if self.queue[0] is not self.longest_waiting:
+                self.longest_waiting, self.since = self.queue[0], monotonic()
+            elif monotonic() - self.since >= QUICK_SECONDS:
+                self.queue_cv.notify()
+                self.since = monotonic()
+            return QUICK_SECONDS
+
+
 def serve(app: flask.Flask) -> None:
     """Serve `app` until SIGTERM or Ctrl-C, and finish what runs then. Exits with one line if it cannot listen."""
     BaseWSGIServer.channel_class = Channel
-    # It warns of every request that waits for a thread, which under load floods the log.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     sockets: dict[int, Any] = {}
     stopping = threading.Event()
     waker = trigger(sockets)
@@ -201,24 +235,27 @@ def serve(app: flask.Flask) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    dispatcher = Dispatcher()
     try:
         server = waitress.create_server(
             app,
             map=sockets,
+            _dispatcher=dispatcher,
             host=app.config["HOST"],
             port=app.config["PORT"],
-            threads=app.config["THREADS"],
             # waitress refuses what reaches its limits, we what exceeds ours.
             max_request_body_size=BODY_LIMIT + 1,
             max_request_header_size=HEADER_LIMIT + 1,
             connection_limit=_connection_limit(),
             ident=None,
+            send_bytes=SEND_BYTES,
             outbuf_overflow=ANSWER_BYTES_IN_MEMORY,
             **_proxy_options(app.config["TRUSTED_PROXY"]),
         )
     except (OSError, ValueError) as error:
         address = f"PAYMENTS_HOST {app.config['HOST']!r} and PAYMENTS_PORT {app.config['PORT']}"
         sys.exit(f"payments: cannot listen on {address}: {error}")
+    dispatcher.set_thread_count(app.config["THREADS"])
     # What was made until now stays; the garbage collector need not look through it while requests wait.
     gc.freeze()
     server.print_listen("Serving on http://{}:{}")
@@ -226,13 +263,13 @@ def serve(app: flask.Flask) -> None:
     looked = monotonic()
     while not stopping.is_set():
         # poll, because select takes no more than a thousand sockets.
-        wasyncore.loop(timeout=1, use_poll=True, map=sockets, count=1)
+        wasyncore.loop(timeout=dispatcher.relieve(), use_poll=True, map=sockets, count=1)
         if monotonic() - looked >= 1:
             looked = monotonic()
             _close_overdue(sockets)
     logger.info("Stopping")
     _tell_systemd("STOPPING=1")
-    _finish(server.task_dispatcher, sockets)
+    _finish(dispatcher, sockets)
     database.close(app)
 
 

@@ -267,6 +267,23 @@ def test_as_many_threads_serve_as_the_settings_say(start_server):
     assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) == 1 + 3
 
 
+def test_requests_that_wait_hold_up_no_other_while_there_is_a_thread_left(start_server, rows):
+    server = start_server(THREADS="3")
+    rows.lock()
+    with contextlib.closing(server.send("POST", "/payments", payment(transaction_id="txn-1"))) as first:
+        with contextlib.closing(server.send("POST", "/payments", payment(transaction_id="txn-2"))) as second:
+            assert server.request("GET", "/payments/methods")[0] == 200
+            rows.unlock()
+            assert [waiting.getresponse().status for waiting in (first, second)] == [201, 201]
+
+
+def test_more_requests_at_once_than_threads_are_all_answered(start_server):
+    server = start_server(THREADS="2")
+    with ThreadPoolExecutor(20) as tills:
+        answers = [tills.submit(server.request, "GET", "/payments/methods") for _ in range(200)]
+    assert {answer.result()[0] for answer in answers} == {200}
+
+
 def test_a_new_box_listens_on_itself_alone(server):
     assert [line for line in server.log if f"Serving on http://127.0.0.1:{server.port}" in line]
 
