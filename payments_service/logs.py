@@ -1,15 +1,20 @@
 """The log: a line for each request, and how all lines look."""
+import json
 import logging
+import re
 import sys
+from datetime import datetime, timezone
 from time import perf_counter
 from typing import Any
 
 import flask
-import structlog
 
 logger = logging.getLogger(__name__)
 
-FIRST = ["time", "level", "event"]
+# What else a record has was given by who logged it.
+OF_EVERY_RECORD = {*vars(logging.makeLogRecord({})), "message", "asctime"}
+# In logfmt a value with one of these stands in quotes.
+MEANS_MORE = re.compile(r'[ ="]')
 
 
 def seconds_taken() -> Any:
@@ -31,43 +36,45 @@ def _log_request(response: flask.Response) -> flask.Response:
     return response
 
 
-def _add_request(_logger: Any, _method: str, line: dict[str, Any]) -> dict[str, Any]:
-    """Add to what is logged during a request which one and whose it is."""
-    if flask.has_request_context() and "request_id" in flask.g:
-        return line | {"request_id": flask.g.request_id, "user": flask.g.get("user_id")}
-    return line
+class LineFormatter(logging.Formatter):
+    """Makes a line of each record, also of those that libraries log: as `logfmt`, key=value, or as `json`."""
+
+    def __init__(self, log_format: str) -> None:
+        super().__init__()
+        self.as_json = log_format == "json"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; for people a stack trace follows below it, where it is easier to read than in it."""
+        moment = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="microseconds")
+        line = {
+            "time": moment.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+        }
+        if flask.has_request_context() and "request_id" in flask.g:
+            line |= {"request_id": flask.g.request_id, "user": flask.g.get("user_id")}
+        line |= {name: value for name, value in vars(record).items() if name not in OF_EVERY_RECORD}
+        trace = {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
+        if self.as_json:
+            return json.dumps(line | trace, default=repr)
+        return "\n".join([" ".join(f"{name}={_logfmt(value)}" for name, value in line.items()), *trace.values()])
 
 
-def _escape(_logger: Any, _method: str, line: dict[str, Any]) -> dict[str, Any]:
-    """Escape characters that would end the line or that a terminal would obey; a stack trace follows below it."""
-    return {
-        name: value if not isinstance(value, str) or value.isprintable() else ascii(value)[1:-1]
-        for name, value in line.items()
-        if name != "exc_info"
-    }
+def _logfmt(value: Any) -> str:
+    """Return a value as text without characters that would end the line or that a terminal would obey."""
+    text = "" if value is None else str(value)
+    if not text.isprintable():
+        text = ascii(text)[1:-1]
+    if not MEANS_MORE.search(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def configure(log_format: str) -> None:
     """Let all that this process logs go to stderr, a line each: as `logfmt`, key=value, or as `json`."""
-    processors: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if log_format == "json":
-        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    else:
-        processors += [_escape, structlog.processors.LogfmtRenderer(key_order=FIRST)]
-    before: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", key="time"),
-        _add_request,
-        structlog.stdlib.ExtraAdder(),
-    ]
-    formatter = structlog.stdlib.ProcessorFormatter(
-        processors=processors,
-        foreign_pre_chain=before,
-        # For people, a stack trace is easier to read below its line than in it.
-        keep_exc_info=log_format != "json",
-    )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    handler.setFormatter(LineFormatter(log_format))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 

@@ -37,7 +37,7 @@ SECONDS = 2
 FEW, MANY = 1000, 1_000_000
 STARTS = 5
 IMPORTS = "import flask, flask_smorest, peewee, jwt, waitress"
-PACKAGES = ["flask", "flask-smorest", "peewee", "pyjwt", "waitress", "marshmallow", "msgspec", "structlog"]
+PACKAGES = ["flask", "flask-smorest", "peewee", "pyjwt", "waitress", "marshmallow", "msgspec"]
 
 FLOOR = [PROJECT / "tests" / "floor.py"]
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
