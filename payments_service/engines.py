@@ -162,7 +162,7 @@ class Sqlite(PooledSqliteDatabase):
     def _identity(self) -> tuple[int, int] | None:
         """Return which file the path leads to, None if to none."""
         try:
-            found = self.path.stat()
+            found = os.stat(self.database)
         except OSError:
             return None
         return found.st_dev, found.st_ino

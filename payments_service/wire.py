@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 import flask
 import msgspec
+import uuid_utils
 from flask.json.provider import JSONProvider
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser, is_json_request
@@ -92,8 +93,22 @@ def exact_items(items: list[Any]) -> bytes:
 
 def exact_json(values: Mapping[str, Any]) -> str:
     """Return the JSON text of `values`, with decimals as `exact_number` writes them."""
+    return _exact_bytes(values).decode()
+
+
+def _exact_bytes(values: Mapping[str, Any]) -> bytes:
     exact = {name: exact_number(value) if isinstance(value, Decimal) else value for name, value in values.items()}
-    return _encoder.encode(exact).decode()
+    return _encoder.encode(exact)
+
+
+def exact_answer(values: Mapping[str, Any], headers: dict[str, str]) -> flask.Response:
+    """Return an answer with the JSON text of `values`, as `exact_json` writes it."""
+    return _answer(_exact_bytes(values), headers)
+
+
+def _answer(text: bytes, headers: dict[str, str] | None = None) -> flask.Response:
+    # One line, so that a terminal's prompt does not follow on it.
+    return flask.Response(text + b"\n", mimetype="application/json", headers=headers)
 
 
 class ExactJSON(JSONProvider):
@@ -104,9 +119,8 @@ class ExactJSON(JSONProvider):
         return _encoder.encode(obj).decode()
 
     def response(self, *args: Any, **kwargs: Any) -> flask.Response:
-        """Return an answer with one line of JSON, so that a terminal's prompt does not follow on it."""
-        body = _encoder.encode(self._prepare_response_obj(args, kwargs)) + b"\n"
-        return flask.Response(body, mimetype="application/json")
+        """Return an answer with the JSON text of the arguments."""
+        return _answer(_encoder.encode(self._prepare_response_obj(args, kwargs)))
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         """Return what `s` says; see `parse_json`."""
@@ -183,7 +197,7 @@ def _name_request() -> None:
     """Note when the request came, and give it the id that it was sent with, as by nginx, or one of our own."""
     flask.g.began = perf_counter()
     sent = flask.request.headers.get("X-Request-Id", "")
-    flask.g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+    flask.g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid_utils.uuid4().hex
 
 
 def _complete(response: flask.Response) -> flask.Response:

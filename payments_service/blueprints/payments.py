@@ -11,6 +11,7 @@ from ..schemas import (
     PAGE_LIMIT, ChangedPaymentSchema, HistorySchema, NewPaymentSchema, PaymentAddedSchema, PaymentQuerySchema,
     PaymentSchema,
 )
+from ..wire import exact_answer
 from .caller import caller
 from .idempotency import idempotent
 from .streaming import json_list
@@ -81,7 +82,7 @@ def get_payment(payment_id):
     headers = {"ETag": quote_etag(str(version))}
     if request.if_none_match.contains_weak(str(version)):
         return Response(status=304, headers=headers)
-    return payment, headers
+    return exact_answer(payment, headers)
 
 
 @blp.route("/<uuid:payment_id>/history", methods=["GET"], permission=Permission.READ)
