@@ -544,7 +544,7 @@ def torn(app, client, add_payment, file, back_up, tmp_path):
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA writable_schema = on")
         with connection:
-            connection.execute("UPDATE sqlite_master SET rootpage = 99 WHERE name = 'payment_currency_id_id'")
+            connection.execute("UPDATE sqlite_master SET rootpage = 99 WHERE name = 'payment_currency_id'")
         damaged = files_now()
     database.close(app)
 
