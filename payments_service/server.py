@@ -144,18 +144,18 @@ class Channel(HTTPChannel):
 
     parser_class = DiscardingParser
     task_class = Task
-    sendbuf_len: int
     error_task_class = JsonErrorTask
     # The request that is being received; before the first, nothing.
     received_request: Any = NOTHING
     # Since when a thread waits for the client.
     thread_waits_since: Any = None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, server: Any, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        # By itself it would grow to megabytes. As much would be read from an answer's file each time, and a client that
+        # reads slowly would seem to have stopped until it has read a third of that.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ANSWER_BYTES_IN_MEMORY)
+        super().__init__(server, sock, *args, **kwargs)
         self.received_since = monotonic()
-        # Else as much as the socket can hold, several megabytes, is read from an answer's file each time.
-        self.sendbuf_len = min(self.sendbuf_len, ANSWER_BYTES_IN_MEMORY)
 
     def handle_read(self) -> None:
         """Take in what the client has sent."""

@@ -7,5 +7,5 @@ import wsgi  # noqa: E402
 from payments_service import server  # noqa: E402
 
 server.PATIENCE_SECONDS = server.THREAD_SECONDS = 1
-server.WAITING_BYTES = 0
+server.WAITING_BYTES = 24 * 1024 * 1024
 wsgi.main()

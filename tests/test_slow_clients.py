@@ -119,6 +119,13 @@ def many_payments(app, insert_payments):
     insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(50_000)))
 
 
+@pytest.fixture
+def very_many_payments(many_payments, insert_payments):
+    """Insert more, for an answer of which the thread has to wait until most of it is read."""
+    numbers = range(50_000, 200_000)
+    insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in numbers))
+
+
 def test_clients_that_never_read_their_answers_keep_no_thread(many_payments, start_impatient, connect):
     server = start_impatient(THREADS="2")
     request = f"GET /payments HTTP/1.1\r\nHost: box\r\nCookie: accessToken={make_token()}\r\n\r\n".encode()
@@ -129,7 +136,7 @@ def test_clients_that_never_read_their_answers_keep_no_thread(many_payments, sta
     assert {server.request("GET", "/payments/methods")[0] for _ in range(40)} == {200}
 
 
-def test_clients_that_read_their_answers_very_slowly_keep_no_thread(many_payments, start_impatient, connect):
+def test_clients_that_read_their_answers_very_slowly_keep_no_thread(very_many_payments, start_impatient, connect):
     server = start_impatient(THREADS="1")
     request = f"GET /payments HTTP/1.1\r\nHost: box\r\nCookie: accessToken={make_token()}\r\n\r\n".encode()
     connections = [connect(server, request) for _ in range(2)]
