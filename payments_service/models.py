@@ -70,11 +70,12 @@ class TicketPayment(Table):
     """That a payment paid a ticket, or a part of it."""
 
     payment = ForeignKeyField(Payment, index=False)
-    ticket_id = TextField(index=True)
+    ticket_id = TextField()
     linked_at = MomentField()
 
     class Meta:
         primary_key = CompositeKey("payment", "ticket_id")
+        indexes = ((("ticket_id", "payment"), False),)
 
 
 class History(Table):
