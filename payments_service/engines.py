@@ -57,6 +57,11 @@ def code_of(error: peewee.PeeweeException) -> str:
     return getattr(origin, "sqlite_errorname", None) or getattr(origin, "sqlstate", None) or ""
 
 
+def _as_json(page: peewee.ModelSelect, array: str, array_of_rows: str) -> peewee.Function:
+    columns = [page.c[column.column_name] for column in page.selected_columns]
+    return getattr(peewee.fn, array_of_rows)(getattr(peewee.fn, array)(*columns))
+
+
 class Turn:
     """The context in which one thread of all processes on the SQLite files of a folder writes.
 
@@ -192,6 +197,10 @@ class Sqlite(PooledSqliteDatabase):
     def for_update(self, query: peewee.ModelSelect, skip_locked: bool = False) -> peewee.ModelSelect:
         """Return the query as it is: during a write transaction nobody else writes at all."""
         return query
+
+    def as_json(self, page: peewee.ModelSelect) -> peewee.Select:
+        """Return a query of one value: the rows of a query as JSON text, each an array, in no certain order."""
+        return peewee.Select([page], [_as_json(page, "json_array", "json_group_array")])
 
     @contextlib.contextmanager
     def migrating(self) -> Iterator[None]:
@@ -348,6 +357,12 @@ class Postgresql(PooledPsycopg3Database):
         It waits for those that others are changing, or else skips them.
         """
         return query.for_update(skip_locked=skip_locked)
+
+    def as_json(self, page: peewee.ModelSelect) -> peewee.Select:
+        """Return a query of one value: the rows of a query as JSON text, each an array, in no certain order."""
+        # Of no rows, there is no array.
+        array = peewee.fn.COALESCE(_as_json(page, "json_build_array", "json_agg"), "[]")
+        return peewee.Select([page], [array.cast("text")])
 
     @contextlib.contextmanager
     def migrating(self) -> Iterator[None]:

@@ -26,4 +26,10 @@ def to_minor_units(amount: Decimal, currency: str, decimals: int) -> int:
 
 def from_minor_units(minor_units: int, decimals: int) -> Decimal:
     """Return the amount with exactly that many decimals: 4550 with 2 is 45.50."""
-    return Decimal(minor_units).scaleb(-decimals)
+    return Decimal(text_of(minor_units, decimals))
+
+
+def text_of(minor_units: int, decimals: int) -> str:
+    """Return the same as text without an exponent, for lists, in which a Decimal for each amount takes long."""
+    digits = str(minor_units).rjust(decimals + 1, "0")
+    return f"{digits[:-decimals]}.{digits[-decimals:]}" if decimals else digits

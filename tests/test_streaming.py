@@ -10,7 +10,7 @@ from payments_service import database
 from payments_service.blueprints import payments
 from payments_service.blueprints.streaming import BrokenOff
 
-from .conftest import EUR, UNKNOWN, make_token, on_sqlite, stored
+from .conftest import EUR, ID, UNKNOWN, make_token, on_sqlite, stored
 from .postgresql import wait_until
 
 
@@ -40,9 +40,11 @@ def test_a_list_in_parts_is_the_list_at_once(parts, client, monkeypatch):
     assert text_of(parts[0]) == client.get("/payments").text
 
 
-def test_payments_recorded_meanwhile_displace_none(parts, add_payment):
+def test_payments_recorded_meanwhile_displace_none(parts, add_payment, insert_payments):
     texts, ids = parts
     first = next(texts)
+    # By hand, with an id before all others.
+    insert_payments({"id": ID, "transaction_id": ID})
     later = add_payment()
     assert [listed["id"] for listed in json.loads(first + b"".join(texts))] == [*ids, later]
 
