@@ -238,6 +238,7 @@ LISTS = {
     f"currency_id={BTC}&after={AFTER}": "payment_currency_id_id",
     "transaction_id=txn-7": "payment_transaction_id",
     "ticket_id=table-4": "ticket_payment_ticket_id_payment_id",
+    f"ticket_id=table-4&method_id={CASH}": "ticket_payment_ticket_id_payment_id",
     f"ticket_id=table-4&method_id={CASH}&after={AFTER}": "ticket_payment_ticket_id_payment_id",
     "ticket_id=table-4&created_from=2026-11-22T00:20:00Z": "ticket_payment_ticket_id_payment_id",
     "created_from=2026-11-22T01:20:00Z": "payment_created_at_id",

@@ -79,9 +79,10 @@ def pages(
     if ticket_id is None:
         query, positions = Payment.select(*LISTED), [Payment.id]
     else:
-        # Told the position once, PostgreSQL goes through the payments from the first for each page of a large ticket.
-        query, positions = TicketPayment.select(*LISTED).join(Payment), [TicketPayment.payment, Payment.id]
-        conditions.append(TicketPayment.ticket_id == ticket_id)
+        # CROSS lets SQLite, which does not know how few payments a ticket has, begin with the links. Told the position
+        # once, PostgreSQL would go through the payments from the first for each page of a large ticket.
+        query, positions = TicketPayment.select(*LISTED).join(Payment, JOIN.CROSS), [TicketPayment.payment, Payment.id]
+        conditions += [TicketPayment.ticket_id == ticket_id, TicketPayment.payment == Payment.id]
     beyond = [position > after for position in positions if after]
     bounds = [(operator.ge, created_from), (operator.lt, created_to)]
     if span := [holds(Payment.created_at, moment) for holds, moment in bounds if moment]:
