@@ -1,4 +1,5 @@
-"""Measure the service beside a constant answer behind the same waitress, and large databases beside small ones
+"""Measure the service beside a constant answer behind the same waitress, large databases beside small ones, and a long
+list beside a script that writes out the same rows
 
     python -m tests.bench --engine postgresql --seed 7
 
@@ -27,6 +28,7 @@ from statistics import median
 from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
+from .bench_list import read_list, resident, write_out
 from .conftest import CASH, EUR, PROJECT, SECRET, Rows, Server, make_token
 from .postgresql import PostgresqlDatabases, PostgresqlServer
 
@@ -36,6 +38,7 @@ ROUNDS = 5
 SECONDS = 2
 FEW, MANY = 1000, 1_000_000
 STARTS = 5
+LISTS = 3
 IMPORTS = "import flask, flask_smorest, peewee, jwt, waitress"
 PACKAGES = ["flask", "flask-smorest", "peewee", "pyjwt", "waitress", "marshmallow", "msgspec"]
 
@@ -207,12 +210,6 @@ def start_up(bench: Bench, url: str) -> tuple[Any, Any]:
     return median(service), median(imports)
 
 
-def resident(server: Server) -> int:
-    """Return how much memory a server has, in MiB."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s*(\d+) kB", status)[1]) // 1024
-
-
 def row(what: str, figure: str, remark: str = "") -> str:
     """Return a line of the table."""
     return f"{what:<52}{figure:>8}  {remark}".rstrip()
@@ -239,22 +236,44 @@ def run(engine: str, seed: int) -> Iterator[str]:
         server = bench.start(small)
         for number in range(FEW):
             assert server.request("GET", f"/payments/{id_of(number + 1)}")[0] == 200
-        yield row(f"memory after start and {FEW:,} requests", f"{resident(server)}", "MiB")
-        listing = list_time(server)
+        yield row(f"memory after start and {FEW:,} requests", f"{resident(server) // 1024}", "MiB")
+        listing = time_of(server, "/payments")
         yield row(f"GET /payments of {FEW:,}", f"{1000 * listing:.1f}", f"ms, {10**6 * listing / FEW:.1f} us a payment")
         server.stop()
+        yield from long_list(bench, large)
         yield from rates(bench, small, large)
 
 
-def list_time(server: Server) -> Any:
-    """Return how long the list of all payments takes."""
+def time_of(server: Server, path: str) -> Any:
+    """Return how long an answer takes, on a connection of its own."""
     taken = []
     for _ in range(10 * ROUNDS):
         began = perf_counter()
-        with contextlib.closing(server.send("GET", "/payments")) as connection:
+        with contextlib.closing(server.send("GET", path)) as connection:
             assert connection.getresponse().read()
         taken.append(perf_counter() - began)
     return median(taken)
+
+
+def long_list(bench: Bench, large: str) -> Iterator[str]:
+    """Measure the list of MANY payments and what a script does with the same rows; yield the lines of the table."""
+    server = bench.start(large)
+    alone = time_of(server, f"/payments/{id_of(MANY // 2)}")
+    read, written = [], []
+    for _ in range(LISTS):
+        read.append(read_list(server))
+        written.append(bench.client.submit(write_out, large).result())
+    slow = read_list(server, slow=True)
+    server.stop()
+    growth = max(listed.growth for listed in read)
+    remark = f"MiB, {slow.growth / 1024:.1f} MiB while a slow reader has it"
+    yield row(f"memory that the list of {MANY:,} takes", f"{growth / 1024:.1f}", remark)
+    first_byte = median(listed.first_byte for listed in read)
+    remark = f"{1000 * first_byte:.1f} ms against {1000 * alone:.1f} ms"
+    yield row("first byte of that list / GET of one payment", f"{first_byte / alone:.1f}", remark)
+    service, script = (MANY / median(taken) for taken in ([listed.seconds for listed in read], written))
+    remark = f"{service:,.0f} payments a second against {script:,.0f}"
+    yield row("rate of that list / of a script without the service", f"{service / script:.2f}", remark)
 
 
 def rates(bench: Bench, small: str, large: str) -> Iterator[str]:
