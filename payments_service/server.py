@@ -34,8 +34,9 @@ MANY_BLANKS = re.compile(rb"[ \t]{100}")
 STOP_SECONDS = 5
 # How long a client may take to send a whole request, and to go on reading an answer.
 PATIENCE_SECONDS = 30
-# A longer answer goes by way of a file: in memory, waitress keeps also what it has sent, up to 16 MiB for each client.
-ANSWER_BYTES_IN_MEMORY = 64 * 1024
+# A longer answer, such as a list of thousands, goes by way of a file: in memory, waitress keeps also what it has sent,
+# up to 16 MiB for each client.
+ANSWER_BYTES_IN_MEMORY = 256 * 1024
 # How much of an answer, on the disk, waits for its client before a thread does: a list of about a million payments. How
 # long a thread waits then, for the client to read most of that.
 WAITING_BYTES = 256 * 1024 * 1024

@@ -16,8 +16,8 @@ from .postgresql import wait_until
 
 @pytest.fixture
 def short_pages(monkeypatch):
-    """Let a list be read two payments at a time."""
-    monkeypatch.setattr(payments, "PAGE_LIMIT", 2)
+    """Let a list be sent two payments at a time."""
+    monkeypatch.setattr(payments, "PART_LIMIT", 2)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def text_of(parts):
 
 
 def test_a_list_in_parts_is_the_list_at_once(parts, client, monkeypatch):
-    monkeypatch.setattr(payments, "PAGE_LIMIT", 1000)
+    monkeypatch.setattr(payments, "PART_LIMIT", 2000)
     assert text_of(parts[0]) == client.get("/payments").text
 
 
@@ -93,15 +93,15 @@ def test_a_fault_of_the_database_in_the_middle_leaves_no_connection_and_is_count
 
 @pytest.fixture
 def many_payments(insert_payments):
-    """Insert payments for more than one page."""
-    insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(2500)))
+    """Insert payments for more than one part."""
+    insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(4500)))
 
 
 @pytest.fixture
 def unreadable_payment(many_payments, rows):
     """Put in, as the last one, a payment in a currency that does not exist."""
     rows.execute("PRAGMA foreign_keys = off")
-    rows.execute("UPDATE payment SET currency_id = ? WHERE id = ?", stored(UNKNOWN), f"{2499:032x}")
+    rows.execute("UPDATE payment SET currency_id = ? WHERE id = ?", stored(UNKNOWN), f"{4499:032x}")
 
 
 @on_sqlite
@@ -135,7 +135,7 @@ def test_an_answer_that_is_broken_off_is_logged_with_a_stack_trace_and_its_id(un
 
 @on_sqlite
 def test_a_long_list_is_one_line_in_the_log(many_payments, server):
-    assert len(server.request("GET", "/payments")[1]) == 2500
+    assert len(server.request("GET", "/payments")[1]) == 4500
     assert server.request("GET", "/payments/methods")[0] == 200
     wait_until(lambda: "route=/payments/methods" in "".join(server.log))
     assert len([line for line in server.log if "route=/payments " in line and "status=200" in line]) == 1

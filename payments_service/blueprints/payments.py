@@ -8,13 +8,12 @@ from .. import examples, store
 from ..access import Blueprint, Permission
 from ..errors import ErrorSchema
 from ..schemas import (
-    PAGE_LIMIT, ChangedPaymentSchema, HistorySchema, NewPaymentSchema, PaymentAddedSchema, PaymentQuerySchema,
-    PaymentSchema,
+    ChangedPaymentSchema, HistorySchema, NewPaymentSchema, PaymentAddedSchema, PaymentQuerySchema, PaymentSchema,
 )
 from ..wire import exact_answer
 from .caller import caller
 from .idempotency import idempotent
-from .streaming import json_list
+from .streaming import PART_LIMIT, json_list
 
 blp = Blueprint("payments", __name__, url_prefix="/payments", description="Money that was taken")
 
@@ -57,7 +56,7 @@ def list_payments(limit=None, **query):
 
     Oldest first, by their ids. With limit, a page of them, whose Link header leads to the next.
     """
-    pages = store.payments.pages(limit or PAGE_LIMIT, **query)
+    pages = store.payments.pages(limit or PART_LIMIT, **query)
     page = next(pages, None)
     if page is None:
         return [], 204

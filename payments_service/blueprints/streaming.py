@@ -8,6 +8,9 @@ from ..metrics import count_database_error
 from ..store.payments import Page
 from ..wire import exact_items
 
+# Up to so many payments a list is answered whole or refused. A longer one is read, and sent, so many at a time.
+PART_LIMIT = 2000
+
 
 class BrokenOff(Exception):
     """An answer that has begun cannot be completed. Who serves it logs that and closes the connection."""

@@ -22,12 +22,15 @@ from . import currencies, history, methods
 NO_PAYMENT = "There is no payment with this id."
 LINKED = "A ticket is linked to this payment: unlink it first."
 
-# What a list has of each payment, as the database has it.
-LISTED = [
-    Payment.id, Payment.method, Payment.currency, Payment.transaction_id, Payment.minor_units, Currency.decimals
-]
-Row = tuple[str, str, str, str, int, int]
-_decoder = msgspec.json.Decoder(list[Row])
+# What a list has of each payment, as the database has it but with ids as text.
+LISTED = {
+    "id": Payment.id.cast("text"),
+    "method_id": Payment.method.cast("text"),
+    "currency_id": Payment.currency.cast("text"),
+    "transaction_id": Payment.transaction_id,
+    "minor_units": Payment.minor_units,
+    "decimals": Currency.decimals,
+}
 
 
 def select(*columns: Any) -> ModelSelect:
@@ -76,12 +79,13 @@ def pages(
     nothing stays open in between. A payment that is there all the while is in one page, whatever is written meanwhile.
     """
     conditions = [getattr(Payment, name) == value for name, value in ids.items()]
+    listed = [column.alias(name) for name, column in LISTED.items()]
     if ticket_id is None:
-        query, positions = Payment.select(*LISTED), [Payment.id]
+        query, positions = Payment.select(*listed), [Payment.id]
     else:
         # CROSS lets SQLite, which does not know how few payments a ticket has, begin with the links. Told the position
         # once, PostgreSQL would go through the payments from the first for each page of a large ticket.
-        query, positions = TicketPayment.select(*LISTED).join(Payment, JOIN.CROSS), [TicketPayment.payment, Payment.id]
+        query, positions = TicketPayment.select(*listed).join(Payment, JOIN.CROSS), [TicketPayment.payment, Payment.id]
         conditions += [TicketPayment.ticket_id == ticket_id, TicketPayment.payment == Payment.id]
     beyond = [position > after for position in positions if after]
     bounds = [(operator.ge, created_from), (operator.lt, created_to)]
@@ -92,11 +96,11 @@ def pages(
             conditions.append(Payment.id <= last)
             beyond = [Payment.id >= first]
     # LEFT, because a payment without its currency is a fault, and not to be left out.
-    query = query.join_from(Payment, Currency, JOIN.LEFT_OUTER).order_by(positions[0]).limit(size + 1).alias("page")
+    query = query.join_from(Payment, Currency, JOIN.LEFT_OUTER).order_by(positions[0]).limit(size + 1)
     more = True
     while more:
         narrowed = [*conditions, *beyond]
-        rows = _rows(query.where(*narrowed) if narrowed else query)
+        rows = sorted(current.rows(query.where(*narrowed) if narrowed else query, LISTED))
         more = len(rows) > size
         if rows:
             yield Page(_listed(rows[:size]), more)
@@ -113,17 +117,7 @@ def _ends(conditions: list[Expression]) -> tuple[str | None, str | None]:
     return Payment.select(fn.MIN(text), fn.MAX(text)).where(*conditions).tuples().get()
 
 
-def _rows(query: ModelSelect) -> list[Row]:
-    """Return the payments that a query of `LISTED` finds, in the order of their ids.
-
-    As one JSON text: Python's sqlite3 lets other threads go first at each row, which under load costs more than all the
-    rest, and Peewee's own rows cost more than that.
-    """
-    (text,) = current.execute(current.as_json(query)).fetchone()
-    return sorted(_decoder.decode(text))
-
-
-def _listed(rows: list[Row]) -> list[ListedPayment]:
+def _listed(rows: list[tuple[Any, ...]]) -> list[ListedPayment]:
     spelled = functools.cache(_spelled)
     return [
         ListedPayment(
