@@ -210,9 +210,9 @@ def start_up(bench: Bench, url: str) -> tuple[Any, Any]:
     return median(service), median(imports)
 
 
-def row(what: str, figure: str, remark: str = "") -> str:
-    """Return a line of the table."""
-    return f"{what:<52}{figure:>8}  {remark}".rstrip()
+def row(what: str, figure: str, remark: str = "", aim: str = "") -> str:
+    """Return a line of the table, with what the figure should be."""
+    return f"{what:<52}{figure:>8}  {aim:<14}{remark}".rstrip()
 
 
 def describe(engine: str, seed: int) -> Iterator[str]:
@@ -232,11 +232,11 @@ def run(engine: str, seed: int) -> Iterator[str]:
         small, large = bench.new_database(FEW), bench.new_database(MANY)
         service, imports = start_up(bench, small)
         remark = f"{1000 * service:.0f} ms against {1000 * imports:.0f} ms"
-        yield row("start to first answer / import of its libraries", f"{service / imports:.2f}", remark)
+        yield row("start to first answer / import of its libraries", f"{service / imports:.2f}", remark, "under 2.5")
         server = bench.start(small)
         for number in range(FEW):
             assert server.request("GET", f"/payments/{id_of(number + 1)}")[0] == 200
-        yield row(f"memory after start and {FEW:,} requests", f"{resident(server) // 1024}", "MiB")
+        yield row(f"memory after start and {FEW:,} requests", f"{resident(server) / 1024:.1f}", "MiB", "under 64")
         listing = time_of(server, "/payments")
         yield row(f"GET /payments of {FEW:,}", f"{1000 * listing:.1f}", f"ms, {10**6 * listing / FEW:.1f} us a payment")
         server.stop()
@@ -267,13 +267,13 @@ def long_list(bench: Bench, large: str) -> Iterator[str]:
     server.stop()
     growth = max(listed.growth for listed in read)
     remark = f"MiB, {slow.growth / 1024:.1f} MiB while a slow reader has it"
-    yield row(f"memory that the list of {MANY:,} takes", f"{growth / 1024:.1f}", remark)
+    yield row(f"memory that the list of {MANY:,} takes", f"{growth / 1024:.1f}", remark, "under 32")
     first_byte = median(listed.first_byte for listed in read)
     remark = f"{1000 * first_byte:.1f} ms against {1000 * alone:.1f} ms"
-    yield row("first byte of that list / GET of one payment", f"{first_byte / alone:.1f}", remark)
+    yield row("first byte of that list / GET of one payment", f"{first_byte / alone:.1f}", remark, "under 20")
     service, script = (MANY / median(taken) for taken in ([listed.seconds for listed in read], written))
     remark = f"{service:,.0f} payments a second against {script:,.0f}"
-    yield row("rate of that list / of a script without the service", f"{service / script:.2f}", remark)
+    yield row("rate of that list / of a script without the service", f"{service / script:.2f}", remark, "at least 0.5")
 
 
 def rates(bench: Bench, small: str, large: str) -> Iterator[str]:
@@ -288,11 +288,11 @@ def rates(bench: Bench, small: str, large: str) -> Iterator[str]:
     for method in REQUESTS:
         few, many = (method, FEW), (method, MANY)
         ratio, remark = bench.rate(few) / bench.rate("floor"), f"{bench.rate(few):,.0f} a second"
-        yield row(f"{method} / floor", f"{ratio:.2f}", remark)
+        yield row(f"{method} / floor", f"{ratio:.2f}", remark, "at least 0.45" if method == "GET" else "")
         ratio, remark = bench.rate(many) / bench.rate(few), f"{bench.rate(many):,.0f} a second"
-        yield row(f"{method} with {MANY:,} payments / with {FEW:,}", f"{ratio:.2f}", remark)
+        yield row(f"{method} with {MANY:,} payments / with {FEW:,}", f"{ratio:.2f}", remark, "at least 0.8")
         half, most = bench.quantile(few, 500), bench.quantile(few, 999)
-        yield row(f"{method} p99.9 / p50", f"{most / half:.1f}", f"{most:.1f} ms against {half:.1f} ms")
+        yield row(f"{method} p99.9 / p50", f"{most / half:.1f}", f"{most:.1f} ms against {half:.1f} ms", "under 10")
     busy = max(measured.busy for rounds in bench.measured.values() for measured in rounds)
     yield row("the client's share of a processor, at most", f"{busy:.0%}")
 
