@@ -164,6 +164,13 @@ class Channel(HTTPChannel):
         if self.request is not self.received_request:
             self.received_request, self.received_since = self.request, monotonic()
 
+    def handle_write(self) -> None:
+        """Send what there is to send."""
+        if self.requests:
+            # waitress would keep less than SEND_BYTES until no request is left, and come here all the while.
+            self._flush_exception(self._flush_some_if_lockable)
+        super().handle_write()
+
     def _flush_outbufs_below_high_watermark(self) -> None:
         """Let the thread wait while very much of its answer is not sent: waitress does at 16 MiB, and then till there.
 

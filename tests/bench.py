@@ -162,6 +162,7 @@ class Bench:
             server = PostgresqlServer()
             things.callback(server.remove)
             self.postgresql = PostgresqlDatabases(server.url())
+            things.callback(self.postgresql.connection.close)
         self.client = things.enter_context(ProcessPoolExecutor(1, get_context("spawn")))
         self.measured: dict[Any, list[Measured]] = {}
 

@@ -225,6 +225,38 @@ def test_sigterm_lets_a_running_request_finish_and_exits_with_0(server, rows):
     assert rows.all("SELECT count(*) FROM payment") == [(1,)]
 
 
+def bytes_of(method: str, path: str, body: dict | None = None) -> bytes:
+    """Return a request as it is sent, so that several can be sent at once."""
+    content = ENCODER.encode(body) if body else b""
+    head = f"Host: box\r\nCookie: accessToken={make_token()}\r\nContent-Type: application/json"
+    return f"{method} {path} HTTP/1.1\r\n{head}\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
+
+
+def test_an_answer_is_sent_while_the_next_request_on_its_connection_waits(server, rows):
+    rows.lock()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(bytes_of("HEAD", "/payments/methods") + bytes_of("POST", "/payments", payment()))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        # Before the payment has waited for so long that it is refused.
+        rows.unlock()
+        assert connection.recv(12) == b"HTTP/1.1 201"
+
+
+def test_sigterm_lets_the_answer_to_a_running_request_out_that_another_follows(server, rows):
+    rows.lock()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        payments = [bytes_of("POST", "/payments", payment(transaction_id=f"txn-{number}")) for number in (1, 2)]
+        connection.sendall(b"".join(payments))
+        # Once a later request is answered, the first is running.
+        assert server.request("GET", "/openapi.json")[0] == 200
+        server.process.terminate()
+        wait_until_stopping(server)
+        rows.unlock()
+        assert connection.recv(12) == b"HTTP/1.1 201"
+    assert server.wait() == 0
+    assert rows.all("SELECT transaction_id FROM payment") == [("txn-1",)]
+
+
 def wait_until_stopping(server) -> None:
     """Wait until a server has taken the signal that stops it."""
     wait_until(lambda: any("Stopping" in line for line in server.log))
