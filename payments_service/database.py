@@ -68,27 +68,34 @@ class prepared:
         self.build = build
         self.written: dict[type, tuple[str, list[Any], list[Any]]] = {}
 
-    def execute(self, **values: Any) -> list[dict[str, Any]]:
-        """Run the query with the value of each column that is `given`; return the rows it selects, by column."""
+    def execute(self, **values: Any) -> Any:
+        """Run the query with the value of each column that is `given`; return the database's cursor."""
         database = current.obj
-        sql, parameters, readers = self.written.get(type(database)) or self._write(database)
+        sql, parameters, _ = self._written(database)
         bound = [
             parameter.to_database(values[parameter.column]) if isinstance(parameter, Parameter) else parameter
             for parameter in parameters
         ]
-        cursor = database.execute_sql(sql, bound)
-        if not readers:
-            return []
-        names = [column[0] for column in cursor.description]
-        return [{name: read(value) for name, read, value in zip(names, readers, row)} for row in cursor.fetchall()]
+        return database.execute_sql(sql, bound)
 
-    def _write(self, database: peewee.Database) -> tuple[str, list[Any], list[Any]]:
-        query = self.build()
-        sql, parameters = database.get_sql_context().sql(query).query()
-        selected = query.selected_columns if isinstance(query, peewee.ModelSelect) else []
-        written = sql, parameters, [column.unwrap().python_value for column in selected]
-        self.written[type(database)] = written
-        return written
+    def first(self, **values: Any) -> dict[str, Any] | None:
+        """Run the query likewise; return the first row it selects, by column, or None."""
+        cursor = self.execute(**values)
+        _, _, readers = self._written(current.obj)
+        names = [column[0] for column in cursor.description]
+        # All, so that SQLite is done with the query.
+        for row in cursor.fetchall():
+            return {name: read(value) for name, read, value in zip(names, readers, row)}
+        return None
+
+    def _written(self, database: peewee.Database) -> tuple[str, list[Any], list[Any]]:
+        """Return the query's text, its parameters, and how to read each column, as this engine has them."""
+        if type(database) not in self.written:
+            query = self.build()
+            sql, parameters = database.get_sql_context().sql(query).query()
+            selected = query.selected_columns if isinstance(query, peewee.ModelSelect) else []
+            self.written[type(database)] = sql, parameters, [column.unwrap().python_value for column in selected]
+        return self.written[type(database)]
 
 
 # Errors are made only when they are raised, and by functions rather than by a generator's context, because neither

@@ -9,11 +9,11 @@ import signal
 import socket
 import sys
 import threading
-import uuid
 from time import monotonic, time
 from typing import Any
 
 import flask
+import uuid_utils
 import waitress
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
@@ -119,7 +119,7 @@ class JsonErrorTask(ErrorTask):
         refusal = error_body(code)
         body = json.dumps(refusal, separators=(",", ":")).encode() + b"\n"
         self.status = f"{code} {refusal['status']}"
-        request_id = uuid.uuid4().hex
+        request_id = uuid_utils.uuid4().hex
         headers = {"Content-Type": "application/json", "X-Request-Id": request_id} | ANSWER_HEADERS
         self.response_headers += headers.items()
         self.set_close_on_finish()

@@ -21,10 +21,10 @@ def list_all() -> list[dict[str, Any]]:
 
 def get(currency_id: UUID | None) -> dict[str, Any]:
     """Return a currency with its number of decimals; raises `NotFound`, also for None."""
-    found = by_id.execute(id=currency_id)
-    if not found:
+    currency = by_id.first(id=currency_id)
+    if currency is None:
         raise NotFound(NO_CURRENCY)
-    return found[0]
+    return currency
 
 
 @prepared

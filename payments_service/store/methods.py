@@ -21,10 +21,10 @@ def list_all() -> list[dict[str, Any]]:
 
 def get(method_id: UUID | None) -> dict[str, Any]:
     """Return a method; raises `NotFound`, also for None."""
-    found = by_id.execute(id=method_id)
-    if not found:
+    method = by_id.first(id=method_id)
+    if method is None:
         raise NotFound(NO_METHOD)
-    return found[0]
+    return method
 
 
 @prepared

@@ -143,11 +143,11 @@ def count() -> int:
 
 def get(payment_id: UUID | None) -> tuple[dict[str, Any], int]:
     """Return a payment and its version, which rises by one with each change; raises `NotFound`, also for None."""
-    rows = _by_id.execute(id=payment_id)
-    if not rows:
+    row = _by_id.first(id=payment_id)
+    if row is None:
         raise NotFound(NO_PAYMENT)
-    version = rows[0].pop("version")
-    return payment_of(rows[0]), version
+    version = row.pop("version")
+    return payment_of(row), version
 
 
 @prepared
@@ -262,7 +262,8 @@ def _locked(payment_id: UUID | None, versions: Collection[str] | None) -> tuple[
 
 def _refuse_taken(transaction_id: str) -> None:
     """Raise `TransactionIdTaken` if a payment has this transaction_id."""
-    for holder in _holder.execute(transaction_id=transaction_id):
+    holder = _holder.first(transaction_id=transaction_id)
+    if holder is not None:
         raise TransactionIdTaken(holder["id"])
 
 
@@ -277,12 +278,12 @@ def _checked(method_id: UUID, currency_id: UUID, amount: Decimal) -> tuple[int, 
     Raises `Invalid`, naming all that is refused, the method too.
     """
     refused = {}
-    if not methods.by_id.execute(id=method_id):
+    if methods.by_id.first(id=method_id) is None:
         refused["method_id"] = methods.NO_METHOD
-    found = currencies.by_id.execute(id=currency_id)
-    if not found:
+    currency = currencies.by_id.first(id=currency_id)
+    if currency is None:
         refused["currency_id"] = currencies.NO_CURRENCY
-    for currency in found:
+    else:
         decimals = currency["decimals"]
         try:
             minor_units = to_minor_units(amount, currency["acronym"], decimals)
