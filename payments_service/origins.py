@@ -57,7 +57,9 @@ def _allow_trusted(response: flask.Response) -> flask.Response:
             response.headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
             response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
         else:
-            response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+            # Link is a page's of a list alone.
+            exposed = [EXPOSED_HEADERS, "Link"] if "Link" in response.headers else [EXPOSED_HEADERS]
+            response.headers["Access-Control-Expose-Headers"] = ", ".join(exposed)
     return response
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from payments_service import SettingError
 
-from .conftest import client_of, make_token, payment
+from .conftest import OTHER_ID, client_of, make_token, payment
 
 OFFICE = "https://office.example"
 
@@ -105,6 +105,13 @@ def test_a_trusted_page_may_read_answers_and_refusals(till, path):
     assert response.headers["Access-Control-Allow-Origin"] == OFFICE
     assert response.headers["Access-Control-Allow-Credentials"] == "true"
     assert response.headers["Access-Control-Expose-Headers"] == "ETag, Idempotency-Replayed, Retry-After, X-Request-Id"
+
+
+def test_a_trusted_page_may_read_which_page_of_a_list_is_next(till, insert_payments):
+    insert_payments({"transaction_id": "txn-1"}, {"transaction_id": "txn-2", "id": OTHER_ID})
+    response = till.get("/payments?limit=1", headers={"Origin": OFFICE, "Sec-Fetch-Site": "cross-site"})
+    assert response.headers["Link"]
+    assert response.headers["Access-Control-Expose-Headers"].endswith(", Link")
 
 
 def test_a_browser_may_ask_without_a_token_whether_a_trusted_page_may_call(office_app):
