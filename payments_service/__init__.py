@@ -12,7 +12,7 @@ from typing import Any
 from flask import Flask
 
 from . import access, cli, database, errors, logs, metrics, origins, wire
-from .blueprints import currencies, docs, health, methods, openapi, payments, ticket_payments
+from .blueprints import currencies, docs, health, methods, openapi, payments, streaming, ticket_payments
 from .engines import UnusableDatabase
 from .settings import SettingError, read_settings
 
@@ -45,6 +45,7 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     access.init_app(app)
     database.init_app(app)
     cli.init_app(app)
+    streaming.init_app(app)
     api = errors.Api(app)
     for noun in (payments, methods, currencies, ticket_payments, openapi, health):
         api.register_blueprint(noun.blp)

@@ -89,6 +89,10 @@ class NotReady(PaymentsError):
     """The service cannot record payments, for a reason that only the box's technician can mend."""
 
 
+class Busy(PaymentsError):
+    """Too much of what takes long is asked for at once."""
+
+
 class Malformed(PaymentsError):
     """The body is not JSON text."""
 
@@ -116,6 +120,7 @@ STATUS = {
     NotJson: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     KeyUsed: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    Busy: HTTPStatus.SERVICE_UNAVAILABLE,
     Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
@@ -175,7 +180,7 @@ def handle_payments_error(error: PaymentsError) -> Answer:
     if isinstance(error, NotSignedIn):
         # RFC 9110, section 11.6.1: a 401 names the scheme.
         headers["WWW-Authenticate"] = 'Bearer realm="payments"'
-    elif isinstance(error, NotReady):
+    elif isinstance(error, (NotReady, Busy)):
         if error.__cause__:
             _log_database_fault(error.__cause__)
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)

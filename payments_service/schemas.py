@@ -16,7 +16,7 @@ PAGE_LIMIT = 1000
 WRONG_LIMIT = f"Must be a whole number from 1 to {PAGE_LIMIT}."
 
 # RFC 3339, section 5.6, with the zone that it asks for. A microsecond is the least that a database tells apart.
-MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6}0*)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6}0*)?(Z|[+-]\d\d:[0-5]\d)", re.ASCII)
 
 # An idempotency key: bare, or a string of RFC 9651, section 3.3.3, without spaces.
 KEY = re.compile(r'[!#-~][!-~]{0,254}|"([!#-\[\]-~]|\\["\\]){1,255}"')
@@ -134,7 +134,7 @@ class PageLimit(fields.Integer):
     default_error_messages = {"invalid": WRONG_LIMIT}
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
-        if not re.fullmatch("[0-9]{1,4}", value):
+        if not re.fullmatch("[1-9][0-9]{0,3}", value):
             raise self.make_error("invalid")
         return int(value)
 

@@ -16,7 +16,7 @@ import flask
 import uuid_utils
 import waitress
 from waitress import wasyncore
-from waitress.channel import HTTPChannel
+from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import BaseWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
@@ -163,6 +163,17 @@ class Channel(HTTPChannel):
         super().handle_read()
         if self.request is not self.received_request:
             self.received_request, self.received_since = self.request, monotonic()
+
+    def write_soon(self, data: Any) -> int:
+        """Take a part of an answer; raises `ClientDisconnected` if there is no room for what is not sent."""
+        try:
+            return super().write_soon(data)
+        except OSError as error:
+            logger.error("There is no room for the rest of an answer, which is broken off: %s", error)
+            # What waitress has of it is not whole either: it would look for it until the client has taken too long.
+            self.will_close = True
+            self.server.pull_trigger()
+            raise ClientDisconnected from error
 
     def handle_write(self) -> None:
         """Send what there is to send."""

@@ -5,7 +5,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from payments_service import database, schemas
+from payments_service import database, schemas, store
 
 from .conftest import BITCOIN_LIGHTNING, BTC, CASH, CREDIT_CARD, EUR, NOBODY, UNKNOWN, on_sqlite, stored
 
@@ -63,6 +63,7 @@ def test_a_transaction_id_that_is_not_used_is_answered_204(client, add_payment):
         ("limit=-1", "limit"),
         ("limit=%D9%A1", "limit"),
         ("limit=1.0", "limit"),
+        ("limit=01", "limit"),
         ("limit=", "limit"),
         ("after=txn-1", "after"),
         ("method_id=Cash", "method_id"),
@@ -73,6 +74,7 @@ def test_a_transaction_id_that_is_not_used_is_answered_204(client, add_payment):
         ("created_from=2026-11-22T12:30:05", "created_from"),
         ("created_from=2026-11-22T12:30:05+01:00", "created_from"),
         ("created_from=2026-02-30T12:30:05Z", "created_from"),
+        ("created_from=2026-11-22T12:30:05%2B01:60", "created_from"),
         ("created_from=0001-01-01T00:00:00%2B01:00", "created_from"),
         ("created_to=2026-W47-7T12:30:05Z", "created_to"),
         ("created_to=now", "created_to"),
@@ -215,7 +217,7 @@ def test_payments_are_found_by_what_they_have(client, numbered, insert_link, que
         ("created_to=2026-11-22T11:00:00Z&ticket_id=table-4", [2]),
     ],
 )
-def test_payments_are_found_by_when_they_were_recorded(client, numbered, insert_link, query, found):
+def test_payments_are_found_by_when_they_were_recorded(client, numbered, insert_link, monkeypatch, query, found):
     # Not in the order of their ids.
     hours = {"13": CREDIT_CARD, "11": CASH, "10": CASH, "12": CREDIT_CARD}
     moments = {hour: f"2026-11-22 {hour}:00:00.000000+00:00" for hour in hours}
@@ -225,6 +227,8 @@ def test_payments_are_found_by_when_they_were_recorded(client, numbered, insert_
     assert ids_of(client.get(f"/payments?{query}")) == [ids[index] for index in found]
     pages = follow(client, f"/payments?limit=1&{query}")
     assert sum(pages, []) == [ids[index] for index in found]
+    monkeypatch.setattr(store.payments, "FEW", 1)
+    assert follow(client, f"/payments?limit=1&{query}") == pages
 
 
 AFTER = "00000000-0000-0000-0000-0000000007d0"
@@ -294,8 +298,8 @@ def test_each_list_goes_by_an_index(plans_of, rows, query, index):
         index = index.replace("payment_pkey", "sqlite_autoindex_payment_1")
     plans = plans_of(query)
     assert [line for line in plans if re.search(rf"(USING|Scan).* {index}\b", line)], plans
-    # SQLite calls by this alias what is written as JSON.
-    whole = [line for line in plans if re.search(r"SCAN (?!page)|Seq Scan on (ticket_)?payment", line)]
+    # SQLite calls by these aliases what is written as JSON, and the ids of a span of time.
+    whole = [line for line in plans if re.search(r"SCAN (?!page|found)|Seq Scan on (ticket_)?payment", line)]
     assert not [line for line in whole if query or index not in line], plans
 
 

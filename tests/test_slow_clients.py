@@ -1,6 +1,7 @@
 """Clients that are slow or many do not stop others from being served"""
 import contextlib
 import resource
+import shutil
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -153,6 +154,21 @@ def test_clients_that_read_their_answers_very_slowly_keep_no_thread(very_many_pa
             assert {server.request("GET", "/payments/methods")[0] for _ in range(10)} == {200}
         finally:
             done.set()
+
+
+@pytest.mark.skipif(not shutil.which("prlimit"), reason="needs prlimit")
+def test_an_answer_for_which_the_disk_has_no_room_is_broken_off_at_once(many_payments, start_server, connect):
+    server = start_server(command=["prlimit", "--fsize=1000000"])
+    connection = connect(server, f"GET /payments HTTP/1.0\r\nCookie: accessToken={make_token()}\r\n\r\n".encode())
+    wait_until(lambda: any("There is no room for the rest of an answer" in line for line in server.log))
+    # As long as it takes to see that a client reads nothing.
+    connection.settimeout(20)
+    answer = b""
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(65536):
+            answer += part
+    assert not answer.endswith(b"]\n")
+    assert server.request("GET", "/payments/methods")[0] == 200
 
 
 def test_a_client_that_reads_gets_its_whole_answer(many_payments, start_impatient, connect):

@@ -92,6 +92,34 @@ def test_a_fault_of_the_database_in_the_middle_leaves_no_connection_and_is_count
 
 
 @pytest.fixture
+def lists(short_pages, make_app, add_payment):
+    """Begin to read long lists of a service with four threads, each as a client that has read nothing yet."""
+    reader = FlaskClient(make_app(THREADS=4), use_cookies=False)
+    for _ in range(3):
+        add_payment()
+    headers = {"Cookie": f"accessToken={make_token()}"}
+    return lambda method="GET": reader.open("/payments", method=method, headers=headers)
+
+
+def test_half_of_the_threads_are_left_to_others_by_long_lists(lists):
+    under_way = [lists(), lists()]
+    refused = lists()
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+    assert refused.json["message"].startswith("Other long lists are being read: try again")
+    assert [len(response.json) for response in under_way] == [3, 3]
+    for response in under_way:
+        response.close()
+    assert lists().status_code == 200
+
+
+def test_a_long_list_that_nobody_reads_on_makes_room_for_another(lists):
+    for method in ("GET", "HEAD") * 3:
+        response = lists(method)
+        assert response.status_code == 200
+        response.close()
+
+
+@pytest.fixture
 def many_payments(insert_payments):
     """Insert payments for more than one part."""
     insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(4500)))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 import uuid_utils
-from peewee import JOIN, Expression, ModelInsert, ModelSelect, fn
+from peewee import JOIN, Expression, ModelInsert, ModelSelect, Select, fn
 from uuid_utils.compat import uuid7
 
 from ..database import WriteAgain, current, given, prepared, write
@@ -21,6 +21,9 @@ from . import currencies, history, methods
 
 NO_PAYMENT = "There is no payment with this id."
 LINKED = "A ticket is linked to this payment: unlink it first."
+
+# Through a span of time with more payments, all but the first page go without looking for its last id.
+FEW = 20_000
 
 # What a list has of each payment, as the database has it but with ids as text.
 LISTED = {
@@ -91,10 +94,10 @@ def pages(
     bounds = [(operator.ge, created_from), (operator.lt, created_to)]
     if span := [holds(Payment.created_at, moment) for holds, moment in bounds if moment]:
         conditions += span
-        if ticket_id is None:
-            first, last = _ends(span + beyond)
+        if not ticket_id and "transaction_id" not in ids and (ends := _ends(span, FEW if after else None)):
+            first, last = ends
             conditions.append(Payment.id <= last)
-            beyond = [Payment.id >= first]
+            beyond = beyond or [Payment.id >= first]
     # LEFT, because a payment without its currency is a fault, and not to be left out.
     query = query.join_from(Payment, Currency, JOIN.LEFT_OUTER).order_by(positions[0]).limit(size + 1)
     more = True
@@ -107,14 +110,19 @@ def pages(
             beyond = [position > rows[:size][-1][0] for position in positions]
 
 
-def _ends(conditions: list[Expression]) -> tuple[str | None, str | None]:
-    """Return the first and the last id under conditions, of which an index tells without the payments themselves.
+def _ends(span: list[Expression], most: int | None) -> tuple[str | None, str | None] | None:
+    """Return the first and the last id of a span of time, or None if it has over `most` payments.
 
-    It is not the order of ids in which payments were recorded: some ids were made by hand.
+    An index tells without the payments themselves. It is not the order of ids in which payments were recorded: some ids
+    were made by hand.
     """
     # PostgreSQL before 18 knows no least UUID.
-    text = Payment.id.cast("text")
-    return Payment.select(fn.MIN(text), fn.MAX(text)).where(*conditions).tuples().get()
+    found = Payment.select(Payment.id.cast("text").alias("id")).where(*span).alias("found")
+    if most is not None:
+        found = found.limit(most + 1)
+    ends = Select([found], [fn.COUNT(found.c.id), fn.MIN(found.c.id), fn.MAX(found.c.id)])
+    count, first, last = current.execute(ends).fetchone()
+    return (first, last) if most is None or count <= most else None
 
 
 def _listed(rows: list[tuple[Any, ...]]) -> list[ListedPayment]:
