@@ -17,7 +17,7 @@ from .engines import UnusableDatabase
 from .settings import SettingError, read_settings
 
 __all__ = ["SettingError", "UnusableDatabase", "create_app"]
-__version__ = "1.1.0"
+__version__ = "1.2.0"
 
 
 def create_app(settings: Mapping[str, Any] | None = None) -> Flask:

@@ -54,7 +54,8 @@ def expected_versions():
 def list_payments(limit=None, **query):
     """Get all payments
 
-    Oldest first, by their ids. With limit, a page of them, whose Link header leads to the next.
+    Oldest first, by their ids. With limit, a page of them, whose Link header leads to the next. Thousands at once are
+    refused with 503 while others read as many: try again, or read them by pages.
     """
     pages = store.payments.pages(limit or PART_LIMIT, **query)
     page = next(pages, None)
