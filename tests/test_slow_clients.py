@@ -150,7 +150,8 @@ def test_clients_that_read_their_answers_very_slowly_keep_no_thread(very_many_pa
 
     with ThreadPoolExecutor(2) as readers:
         try:
-            list(map(lambda connection: readers.submit(trickle, connection), connections))
+            for connection in connections:
+                readers.submit(trickle, connection)
             assert {server.request("GET", "/payments/methods")[0] for _ in range(10)} == {200}
         finally:
             done.set()

@@ -170,6 +170,16 @@ def test_a_long_list_is_one_line_in_the_log(many_payments, server):
 
 
 @on_sqlite
+def test_long_lists_on_the_one_thread_for_them_follow_one_another(many_payments, start_server):
+    server = start_server(THREADS="2")
+    for method in ("GET", "HEAD") * 3:
+        with contextlib.closing(server.send(method, "/payments")) as connection:
+            response = connection.getresponse()
+            assert response.status == 200
+            response.read()
+
+
+@on_sqlite
 def test_a_head_request_for_a_long_list_is_answered_without_a_body(many_payments, server):
     answer = b""
     with contextlib.closing(server.send("HEAD", "/payments")) as connection:
