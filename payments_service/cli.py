@@ -15,7 +15,7 @@ from . import access, backups, database, doctor, store
 from .backups import BackupError
 from .engines import UnusableDatabase
 from .errors import PaymentsError
-from .money import MOST_DECIMALS
+from .money import MAX_DECIMALS
 
 TOKEN_LIFETIME = timedelta(hours=1)
 
@@ -173,7 +173,7 @@ def list_currencies() -> None:
 @click.argument("acronym")
 @click.option(
     "--decimals",
-    type=click.IntRange(0, MOST_DECIMALS),
+    type=click.IntRange(0, MAX_DECIMALS),
     required=True,
     help="0 for JPY, 2 for EUR, 8 for BTC; it stays for good.",
 )

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from ..database import WriteAgain, current, given, prepared, write
 from ..errors import Conflict, Invalid, NotFound, PreconditionFailed, TransactionIdTaken
 from ..models import Currency, Payment, TicketPayment
-from ..money import AmountRefused, from_minor_units, text_of, to_minor_units
+from ..money import InvalidAmount, format_amount, from_minor_units, to_minor_units
 from ..schemas import ListedPayment
 from . import currencies, history, methods
 
@@ -133,7 +133,7 @@ def _listed(rows: list[tuple[Any, ...]]) -> list[ListedPayment]:
             spelled(method_id),
             spelled(currency_id),
             transaction_id,
-            msgspec.Raw(text_of(minor_units, decimals)),
+            msgspec.Raw(format_amount(minor_units, decimals)),
         )
         for payment_id, method_id, currency_id, transaction_id, minor_units, decimals in rows
     ]
@@ -295,7 +295,7 @@ def _checked(method_id: UUID, currency_id: UUID, amount: Decimal) -> tuple[int, 
         decimals = currency["decimals"]
         try:
             minor_units = to_minor_units(amount, currency["acronym"], decimals)
-        except AmountRefused as error:
+        except InvalidAmount as error:
             refused["amount"] = str(error)
     if refused:
         raise Invalid(**refused)
