@@ -1,4 +1,4 @@
-"""The log: a line for each request, and how all lines look."""
+"""Logging: one line for each request, and the format of all log lines."""
 import json
 import logging
 import re
@@ -11,73 +11,78 @@ import flask
 
 logger = logging.getLogger(__name__)
 
-# What else a record has was given by who logged it.
-OF_EVERY_RECORD = {*vars(logging.makeLogRecord({})), "message", "asctime"}
-# In logfmt a value with one of these stands in quotes.
-MEANS_MORE = re.compile(r'[ ="]')
+# Attributes that every log record has. All others come from the `extra` argument of the logging call.
+RECORD_ATTRIBUTES = {*vars(logging.makeLogRecord({})), "message", "asctime"}
+# logfmt puts a value in quotes if it contains one of these characters.
+NEEDS_QUOTES = re.compile(r'[ ="]')
 
 
-def seconds_taken() -> Any:
-    """Return for how long the current request has been served."""
-    return perf_counter() - flask.g.began
+def elapsed_seconds() -> float:
+    """Return the seconds since the current request began."""
+    began: float = flask.g.began
+    return perf_counter() - began
 
 
 def _log_request(response: flask.Response) -> flask.Response:
-    """Log the request, without what it carries: its cookies, its body and the rest of its address are not for a log."""
+    """Log the request by its route. Its cookies, body, path and query may be confidential."""
     request = flask.request
-    described = {
+    fields = {
         "address": request.remote_addr,
         "method": request.method,
         "route": request.url_rule.rule if request.url_rule else None,
         "status": response.status_code,
-        "ms": round(seconds_taken() * 1000, 1),
+        "ms": round(elapsed_seconds() * 1000, 1),
     }
-    logger.info("request", extra=described)
+    logger.info("request", extra=fields)
     return response
 
 
 class LineFormatter(logging.Formatter):
-    """Makes a line of each record, also of those that libraries log: as `logfmt`, key=value, or as `json`."""
+    """Formats each log record, also those of libraries, as one line of `logfmt` (key=value) or `json`."""
 
     def __init__(self, log_format: str) -> None:
         super().__init__()
         self.as_json = log_format == "json"
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; for people a stack trace follows below it, where it is easier to read than in it."""
-        moment = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="microseconds")
+        """Return the line. In logfmt, a stack trace follows on lines of its own, where people can read it."""
+        time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="microseconds")
         line = {
-            "time": moment.replace("+00:00", "Z"),
+            "time": time.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
         }
         if flask.has_request_context() and "request_id" in flask.g:
             line |= {"request_id": flask.g.request_id, "user": flask.g.get("user_id")}
-        line |= {name: value for name, value in vars(record).items() if name not in OF_EVERY_RECORD}
+        line |= {name: value for name, value in vars(record).items() if name not in RECORD_ATTRIBUTES}
         trace = {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
         if self.as_json:
             return json.dumps(line | trace, default=repr)
-        return "\n".join([" ".join(f"{name}={_logfmt(value)}" for name, value in line.items()), *trace.values()])
+        return "\n".join([" ".join(f"{name}={_to_logfmt(value)}" for name, value in line.items()), *trace.values()])
 
 
-def _logfmt(value: Any) -> str:
-    """Return a value as text without characters that would end the line or that a terminal would obey."""
+def _to_logfmt(value: Any) -> str:
+    """Return a value as logfmt text. Line breaks and terminal control characters are escaped."""
     text = "" if value is None else str(value)
     if not text.isprintable():
         text = ascii(text)[1:-1]
-    if not MEANS_MORE.search(text):
+    if not NEEDS_QUOTES.search(text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def configure(log_format: str) -> None:
-    """Let all that this process logs go to stderr, a line each: as `logfmt`, key=value, or as `json`."""
+    """Send all log records of this process to stderr, one line each, as `logfmt` (key=value) or `json`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter(log_format))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
 def init_app(app: flask.Flask) -> None:
-    """Log every request to `app`, after everything else that changes its answer."""
+    """Log every request to `app`.
+
+    Call this before other modules register their hooks. Flask runs `after_request` hooks in reverse order, and the
+    log has to see the final response.
+    """
     app.after_request(_log_request)
