@@ -252,7 +252,7 @@ def test_a_secret_file_may_begin_with_a_byte_order_mark(make_app, tmp_path):
 )
 def test_a_line_that_others_know_is_no_secret(make_app, tmp_path, line):
     (tmp_path / "secrets").write_text(f"{SECRET}\n{line}\n")
-    with pytest.raises(SettingError, match="PAYMENTS_JWT_SECRET_FILE .* must hold secrets alone"):
+    with pytest.raises(SettingError, match="PAYMENTS_JWT_SECRET_FILE .* must hold only secrets"):
         make_app(JWT_SECRET="", JWT_SECRET_FILE=str(tmp_path / "secrets"))
 
 
@@ -283,7 +283,7 @@ def test_an_algorithm_that_the_key_is_not_for_stops_the_start(app_with_public_ke
 
 def test_every_secret_of_a_file_is_measured(make_app, tmp_path):
     (tmp_path / "secrets").write_text(f"{SECRET}\nshort\n")
-    with pytest.raises(SettingError, match="PAYMENTS_JWT_SECRET_FILE .* must hold at least 32 bytes, on each line"):
+    with pytest.raises(SettingError, match="PAYMENTS_JWT_SECRET_FILE .* must hold at least 32 bytes on each line"):
         make_app(JWT_SECRET="", JWT_SECRET_FILE=str(tmp_path / "secrets"))
 
 
