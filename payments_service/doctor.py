@@ -1,4 +1,4 @@
-"""What is well and what is wrong with the box, and what to do about it."""
+"""Diagnoses the installation: what is wrong, and how to fix it."""
 import http.client
 import json
 from collections.abc import Iterator
@@ -14,58 +14,60 @@ from .keys import SECRET_ALGORITHM
 
 OK, WARNING, FAULT = "ok", "warning", "fault"
 
-# The claims that a token must have if the settings say so.
-EXPECTED = {"iss": "JWT_ISSUER", "aud": "JWT_AUDIENCE"}
-# Of a secret that was drawn at random, even in hexadecimal digits, hardly any has fewer.
-LEAST_CHARACTERS = 10
-# What the clocks of a box and of its database's server may differ by.
-CLOCK_MINUTES = 5
-# Where a clock begins that has lost its battery, there were no payments yet.
-EARLIEST = datetime(2025, 1, 1, tzinfo=timezone.utc)
-ANSWER_SECONDS = 10
-# Where to call a service that listens at every address.
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+# The claims that tokens must have, and the settings that give their values.
+REQUIRED_CLAIMS = {"iss": "JWT_ISSUER", "aud": "JWT_AUDIENCE"}
+# A random secret of 32 bytes, even in hexadecimal digits, hardly ever has fewer distinct characters.
+MIN_DISTINCT_CHARACTERS = 10
+# The clocks of machines that share a database may differ by this much.
+CLOCK_TOLERANCE = timedelta(minutes=5)
+# No payment is older. The clock of a box without a battery restarts earlier than this.
+EARLIEST_PAYMENT = datetime(2025, 1, 1, tzinfo=timezone.utc)
+RESPONSE_TIMEOUT_SECONDS = 10
+# A service that listens on all addresses is reached at the loopback address.
+LOOPBACK_OF_WILDCARD = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at: `ok`, `warning` or `fault`, and a line that says what, and what to do."""
+    """The result of one check: its level (`ok`, `warning` or `fault`), and one line with the result and the fix."""
 
     level: str
     text: str
 
 
 def examine(config: dict[str, Any]) -> Iterator[Finding]:
-    """Look at the current application's keys, database, clock and port, one after the other."""
-    yield from _keys(config)
-    yield from _database()
-    yield from _port(config)
+    """Check the keys, database, clock and port of the current application."""
+    yield from check_keys(config)
+    yield from check_database()
+    yield from check_port(config)
 
 
-def _keys(config: dict[str, Any]) -> Iterator[Finding]:
+def check_keys(config: dict[str, Any]) -> Iterator[Finding]:
+    """Check that the secret is hard to guess, and that its file is private."""
     keys = config["JWT_KEYS"]
-    expected = [f", {claim} {config[name]!r}" for claim, name in EXPECTED.items() if config[name]]
-    yield Finding(OK, f"access tokens: verified as {keys.algorithm} by {keys.source}{''.join(expected)}")
+    required = [f", {claim} {config[name]!r}" for claim, name in REQUIRED_CLAIMS.items() if config[name]]
+    yield Finding(OK, f"access tokens: verified with {keys.algorithm} and {keys.source}{''.join(required)}")
     if keys.algorithm != SECRET_ALGORITHM:
         return
-    if min(len(set(secret)) for secret in keys.verifying) < LEAST_CHARACTERS:
-        yield Finding(WARNING, "access tokens: a secret looks guessable: draw one by openssl rand -hex 32")
+    if min(len(set(secret)) for secret in keys.verifying) < MIN_DISTINCT_CHARACTERS:
+        yield Finding(WARNING, "access tokens: a secret looks guessable: make a new one with openssl rand -hex 32")
     if keys.file and keys.file.stat().st_mode & OTHERS:
-        yield Finding(FAULT, f"access tokens: others may read the secret: chmod o= {keys.file}")
+        yield Finding(FAULT, f"access tokens: all users can read the secret: chmod o= {keys.file}")
 
 
-def _database() -> Iterator[Finding]:
+def check_database() -> Iterator[Finding]:
+    """Check that the database is intact, up to date and writable, then check the clock against its last payment."""
     current = database.current
     where = f"database: {current.location}"
     try:
         current.check()
         if not current.is_there():
-            yield Finding(WARNING, f"{where} is not there yet: start the service, or restore a backup")
+            yield Finding(WARNING, f"{where} does not exist yet: start the service, or restore a backup")
             return
         store.health.check()
-        yield Finding(OK, f"{where} is sound, up to date and takes writes")
+        yield Finding(OK, f"{where} is intact, up to date and writable")
         for weakness in current.weaknesses():
             yield Finding(WARNING, f"database: {weakness}")
-        yield from _clock(store.history.latest())
+        yield check_clock(store.history.latest())
     except UnusableDatabase as error:
         yield Finding(FAULT, f"{where} cannot be used: {error}: stop the service and restore a backup with --force")
     except NotReady as error:
@@ -76,28 +78,30 @@ def _database() -> Iterator[Finding]:
         yield Finding(FAULT, f"{where} cannot be used: {' '.join(str(error).split())}: {current.advice}")
 
 
-def _clock(latest: datetime | None) -> Iterator[Finding]:
+def check_clock(last_change: datetime | None) -> Finding:
+    """Check that the clock is not behind the last change in the history of payments."""
     now = datetime.now(timezone.utc)
-    if now < max(latest or EARLIEST, EARLIEST) - timedelta(minutes=CLOCK_MINUTES):
-        yield Finding(FAULT, f"clock: {now:%Y-%m-%d %H:%M} UTC is before the last payment: timedatectl set-ntp on")
-    else:
-        yield Finding(OK, f"clock: {now:%Y-%m-%d %H:%M} UTC")
+    earliest = max(last_change or EARLIEST_PAYMENT, EARLIEST_PAYMENT) - CLOCK_TOLERANCE
+    if now < earliest:
+        return Finding(FAULT, f"clock: {now:%Y-%m-%d %H:%M} UTC is in the past: timedatectl set-ntp on")
+    return Finding(OK, f"clock: {now:%Y-%m-%d %H:%M} UTC")
 
 
-def _port(config: dict[str, Any]) -> Iterator[Finding]:
-    host, port = EVERYWHERE.get(config["HOST"], config["HOST"]), config["PORT"]
+def check_port(config: dict[str, Any]) -> Iterator[Finding]:
+    """Check that this service responds on its port, and is ready."""
+    host, port = LOOPBACK_OF_WILDCARD.get(config["HOST"], config["HOST"]), config["PORT"]
     where = f"port: http://{host}:{port}"
     try:
-        with closing(http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)) as connection:
+        with closing(http.client.HTTPConnection(host, port, timeout=RESPONSE_TIMEOUT_SECONDS)) as connection:
             connection.request("GET", "/health/ready")
             response = connection.getresponse()
-            answer = json.loads(response.read())
+            body = json.loads(response.read())
     except OSError as error:
-        yield Finding(WARNING, f"{where} does not answer ({error}): start the service")
+        yield Finding(WARNING, f"{where} does not respond ({error}): start the service")
     except (http.client.HTTPException, ValueError):
-        yield Finding(FAULT, f"{where} is answered by another program: stop it, or choose another PAYMENTS_PORT")
+        yield Finding(FAULT, f"{where} is used by another program: stop it, or choose another PAYMENTS_PORT")
     else:
         if response.status == HTTPStatus.OK:
-            yield Finding(OK, f"{where} answers and is ready")
+            yield Finding(OK, f"{where} responds and is ready")
         else:
-            yield Finding(FAULT, f"{where} answers, but: {answer.get('message')}")
+            yield Finding(FAULT, f"{where} responds, but is not ready: {body.get('message')}")

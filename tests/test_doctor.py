@@ -46,7 +46,7 @@ def test_a_box_that_is_well_has_no_faults(server, findings):
 def test_a_database_that_is_not_there_is_not_made(findings, database_url, tmp_path):
     code, found = findings()
     assert found["database"][0][0] == "warning"
-    assert "is not there yet" in found["database"][0][1]
+    assert "does not exist yet" in found["database"][0][1]
     assert not list(tmp_path.iterdir())
 
 
@@ -137,7 +137,7 @@ def test_a_secret_that_others_may_read_is_a_fault(findings, tmp_path):
     file.chmod(0o644)
     code, found = findings(JWT_SECRET=None, JWT_SECRET_FILE=str(file))
     assert code == 1
-    assert ("fault", f"access tokens: others may read the secret: chmod o= {file}") in found["access tokens"]
+    assert ("fault", f"access tokens: all users can read the secret: chmod o= {file}") in found["access tokens"]
     # As of a secret that belongs to root and the service's group.
     file.chmod(0o640)
     _, found = findings(JWT_SECRET=None, JWT_SECRET_FILE=str(file))
