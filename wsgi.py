@@ -4,6 +4,7 @@ import os
 import sys
 
 from payments_service import SettingError, UnusableDatabase, __version__, create_app, database, logs, server
+from payments_service.web.runtime import runtime
 
 # The database is for the service's own user alone, like the secret.
 os.umask(0o077)
@@ -23,7 +24,7 @@ def main() -> None:
             database.migrate()
         except UnusableDatabase as error:
             sys.exit(f"payments: {error}")
-        keys = app.config["JWT_KEYS"]
+        keys = runtime().tokens.keys
         facts = {"version": __version__, "database": database.current.location, "keys": keys.algorithm}
         logging.info("Starting", extra=facts | {"keys_from": keys.source})
     server.serve(app)

@@ -1,31 +1,39 @@
 """The record of a restaurant's payments: by method and currency, and which tickets each one paid.
 
-Sign in elsewhere: every request carries the cookie `accessToken`, and each operation names the permission that the
-token has to grant. Amounts are JSON numbers and exact; each currency has a number of decimals. Ids are UUIDs.
-A `POST` that is sent again with the `Idempotency-Key` that it had does nothing again. A change with `If-Match` is
-refused if somebody else was faster. Each payment has a history of all that was done to it.
-A request that is refused gets JSON with `code`, `status`, `message` and, where single fields are at fault, `errors`.
+Another service signs people in: every request carries the cookie `accessToken`, and each operation names the permission
+that the token has to grant. Amounts are exact JSON numbers; each currency has a number of decimals. Ids are UUIDs.
+A retry of a `POST` with the same `Idempotency-Key` changes nothing. A change with `If-Match` is rejected if the payment
+was changed meanwhile. Each payment has a history of everything that was done to it.
+An error is JSON with `code`, `status`, `message` and, where single fields are invalid, `errors`.
 """
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask
+from .errors import SettingError, UnusableDatabase
 
-from . import access, cli, database, errors, logs, metrics, origins, wire
-from .blueprints import currencies, docs, health, methods, openapi, payments, streaming, ticket_payments
-from .engines import UnusableDatabase
-from .settings import SettingError, read_settings
+if TYPE_CHECKING:
+    from flask import Flask
 
 __all__ = ["SettingError", "UnusableDatabase", "create_app"]
 __version__ = "1.2.0"
 
 
 def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
-    """Return the service as a Flask application, set up from `settings` or else from the environment.
+    """Return the service as a Flask application, with `settings` or else those of the environment.
 
-    `settings` takes the names of the README without `PAYMENTS_`. Raises `SettingError` for a value that is refused.
+    `settings` has the names of the settings without `PAYMENTS_`. Raises `SettingError` for an invalid value.
     The database is not touched: `payments_service.database.migrate()` brings it up to date.
     """
+    # Imported here, so that the store can be imported without Flask.
+    from flask import Flask
+
+    from . import blueprints, cli, logs
+    from .settings import read_settings
+    from .web import access, blueprint, cookies, counting, error_handlers, origins, parsing, paths
+    from .web import request_state, responses, runtime
+
     app = Flask(__name__, static_folder=None)
     app.config.from_mapping(read_settings(settings))
     app.config.from_mapping(
@@ -36,19 +44,30 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
             "info": {"description": __doc__},
             "components": {"securitySchemes": access.SECURITY_SCHEMES},
         },
+        MAX_CONTENT_LENGTH=parsing.MAX_BODY_BYTES,
     )
-    # Flask runs what is to be done after a request in reverse: these see the answer as it is sent.
-    logs.init_app(app)
-    metrics.init_app(app)
-    wire.init_app(app)
-    origins.init_app(app)
-    access.init_app(app)
-    database.init_app(app)
-    cli.init_app(app)
-    streaming.init_app(app)
-    api = errors.Api(app)
-    for noun in (payments, methods, currencies, ticket_payments, openapi, health):
-        api.register_blueprint(noun.blp)
-    # A page is no operation, so the document that it shows leaves it out.
-    app.register_blueprint(docs.blp)
+    app.json = responses.ExactJSONProvider(app)
+    app.url_map.converters |= {"uuid": paths.UUIDInPath, "ticket": paths.TicketInPath}
+    # A redirect would not be JSON, and would lose the body of a POST.
+    app.url_map.merge_slashes = False
+    app.wsgi_app = cookies.CookieMiddleware(app.wsgi_app)  # type: ignore[method-assign]
+    runtime.init_app(app)
+
+    app.before_request(request_state.begin_request)
+    app.before_request(access.check_access)
+    # Flask calls these in reverse: the log and the metrics see the response as it is sent.
+    app.after_request(logs.log_request)
+    app.after_request(counting.count_request)
+    app.after_request(responses.add_headers)
+    app.after_request(origins.allow_trusted_origin)
+    app.teardown_appcontext(runtime.return_connection)
+
+    documentation = blueprint.AccessDocumentation(app, access.COOKIE)
+    api = error_handlers.Api(app, spec_kwargs={"extra_plugins": [documentation]})
+    for operations in blueprints.OPERATIONS:
+        api.register_blueprint(operations)
+    for page in blueprints.PAGES:
+        app.register_blueprint(page)
+    for command in cli.COMMANDS:
+        app.cli.add_command(command)
     return app

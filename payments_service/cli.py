@@ -11,11 +11,12 @@ import flask
 import peewee
 from flask.cli import AppGroup, with_appcontext
 
-from . import access, backups, database, doctor, store
+from . import backups, database, doctor, store
 from .backups import BackupError
-from .engines import UnusableDatabase
-from .errors import PaymentsError
+from .errors import PaymentsError, UnusableDatabase
 from .money import MAX_DECIMALS
+from .tokens.issuing import issue_token
+from .web.runtime import runtime
 
 TOKEN_LIFETIME = timedelta(hours=1)
 
@@ -47,7 +48,7 @@ class Group(AppGroup):
 def token() -> None:
     """Print an access token with all permissions, good for an hour."""
     with one_line_refusals():
-        click.echo(access.issue_token(flask.current_app.config, TOKEN_LIFETIME))
+        click.echo(issue_token(flask.current_app.config, runtime().tokens.keys, TOKEN_LIFETIME))
 
 
 @click.command()
@@ -190,7 +191,4 @@ def rename_currency(acronym: str, new_acronym: str) -> None:
     store.currencies.rename(acronym, new_acronym)
 
 
-def init_app(app: flask.Flask) -> None:
-    """Give `app` the commands."""
-    for command in (token, migrate, examine, backup, restore, methods, currencies):
-        app.cli.add_command(command)
+COMMANDS = [token, migrate, examine, backup, restore, methods, currencies]

@@ -8,9 +8,11 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from . import database, store
-from .engines import OTHERS, UnusableDatabase
-from .errors import DATABASE_FAULTS, NotReady
-from .keys import SECRET_ALGORITHM
+from .database import DATABASE_FAULTS
+from .database.sqlite import OTHERS_MODE
+from .errors import NotReady, UnusableDatabase
+from .tokens.keys import SECRET_ALGORITHM
+from .web.runtime import runtime
 
 OK, WARNING, FAULT = "ok", "warning", "fault"
 
@@ -43,14 +45,14 @@ def examine(config: dict[str, Any]) -> Iterator[Finding]:
 
 def check_keys(config: dict[str, Any]) -> Iterator[Finding]:
     """Check that the secret is hard to guess, and that its file is private."""
-    keys = config["JWT_KEYS"]
+    keys = runtime().tokens.keys
     required = [f", {claim} {config[name]!r}" for claim, name in REQUIRED_CLAIMS.items() if config[name]]
     yield Finding(OK, f"access tokens: verified with {keys.algorithm} and {keys.source}{''.join(required)}")
     if keys.algorithm != SECRET_ALGORITHM:
         return
     if min(len(set(secret)) for secret in keys.verifying) < MIN_DISTINCT_CHARACTERS:
         yield Finding(WARNING, "access tokens: a secret looks guessable: make a new one with openssl rand -hex 32")
-    if keys.file and keys.file.stat().st_mode & OTHERS:
+    if keys.file and keys.file.stat().st_mode & OTHERS_MODE:
         yield Finding(FAULT, f"access tokens: all users can read the secret: chmod o= {keys.file}")
 
 
@@ -60,14 +62,14 @@ def check_database() -> Iterator[Finding]:
     where = f"database: {current.location}"
     try:
         current.check()
-        if not current.is_there():
+        if not current.exists():
             yield Finding(WARNING, f"{where} does not exist yet: start the service, or restore a backup")
             return
         store.health.check()
         yield Finding(OK, f"{where} is intact, up to date and writable")
-        for weakness in current.weaknesses():
-            yield Finding(WARNING, f"database: {weakness}")
-        yield check_clock(store.history.latest())
+        for warning in current.find_warnings():
+            yield Finding(WARNING, f"database: {warning}")
+        yield check_clock(store.history.find_latest_time())
     except UnusableDatabase as error:
         yield Finding(FAULT, f"{where} cannot be used: {error}: stop the service and restore a backup with --force")
     except NotReady as error:

@@ -4,10 +4,11 @@ import logging
 import re
 import sys
 from datetime import datetime, timezone
-from time import perf_counter
 from typing import Any
 
 import flask
+
+from .web.request_state import find_request_state, request_state
 
 logger = logging.getLogger(__name__)
 
@@ -17,13 +18,7 @@ RECORD_ATTRIBUTES = {*vars(logging.makeLogRecord({})), "message", "asctime"}
 NEEDS_QUOTES = re.compile(r'[ ="]')
 
 
-def elapsed_seconds() -> float:
-    """Return the seconds since the current request began."""
-    began: float = flask.g.began
-    return perf_counter() - began
-
-
-def _log_request(response: flask.Response) -> flask.Response:
+def log_request(response: flask.Response) -> flask.Response:
     """Log the request by its route. Its cookies, body, path and query may be confidential."""
     request = flask.request
     fields = {
@@ -31,7 +26,7 @@ def _log_request(response: flask.Response) -> flask.Response:
         "method": request.method,
         "route": request.url_rule.rule if request.url_rule else None,
         "status": response.status_code,
-        "ms": round(elapsed_seconds() * 1000, 1),
+        "ms": round(request_state().seconds * 1000, 1),
     }
     logger.info("request", extra=fields)
     return response
@@ -47,13 +42,13 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line. In logfmt, a stack trace follows on lines of its own, where people can read it."""
         time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="microseconds")
-        line = {
+        line: dict[str, Any] = {
             "time": time.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
         }
-        if flask.has_request_context() and "request_id" in flask.g:
-            line |= {"request_id": flask.g.request_id, "user": flask.g.get("user_id")}
+        if state := find_request_state():
+            line |= {"request_id": state.request_id, "user": state.user_id}
         line |= {name: value for name, value in vars(record).items() if name not in RECORD_ATTRIBUTES}
         trace = {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
         if self.as_json:
@@ -77,12 +72,3 @@ def configure(log_format: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter(log_format))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-
-
-def init_app(app: flask.Flask) -> None:
-    """Log every request to `app`.
-
-    Call this before other modules register their hooks. Flask runs `after_request` hooks in reverse order, and the
-    log has to see the final response.
-    """
-    app.after_request(_log_request)

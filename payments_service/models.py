@@ -1,4 +1,4 @@
-"""The tables as Peewee sees them. `migrations` builds them; the constraints there are where truth is kept."""
+"""The tables as Peewee sees them. The migrations create them, with the constraints that keep the data valid."""
 from datetime import datetime, timezone
 from typing import Any
 
@@ -10,23 +10,23 @@ from peewee import (
 from .database import current
 
 
-class MomentField(Field):
-    """A moment, stored in UTC and with its zone."""
+class TimestampField(Field):
+    """A timestamp in UTC."""
 
     field_type = "TIMESTAMPTZ"
 
     def db_value(self, value: datetime) -> str:
-        """Return ISO 8601 text of one width, so that its order is the order of time."""
+        """Return ISO 8601 text of fixed width, so that text sorts by time."""
         return value.astimezone(timezone.utc).isoformat(sep=" ", timespec="microseconds")
 
     def python_value(self, value: Any) -> datetime:
-        """Return the moment in UTC."""
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        return moment.astimezone(timezone.utc)
+        """Return an aware datetime in UTC."""
+        timestamp = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return timestamp.astimezone(timezone.utc)
 
 
 class Table(Model):
-    """What every table has: the current application's database."""
+    """Base of all tables, in the current application's database."""
 
     class Meta:
         database = current
@@ -34,14 +34,14 @@ class Table(Model):
 
 
 class Method(Table):
-    """How a payment was made."""
+    """A payment method."""
 
     id = UUIDField(primary_key=True)
     name = TextField(unique=True)
 
 
 class Currency(Table):
-    """What a payment was made in."""
+    """A currency; `decimals` is the number of digits of its minor units."""
 
     id = UUIDField(primary_key=True)
     acronym = TextField(unique=True)
@@ -49,29 +49,29 @@ class Currency(Table):
 
 
 class Payment(Table):
-    """Money that was taken."""
+    """A payment; its amount is in the minor units of its currency."""
 
     id = UUIDField(primary_key=True)
     method = ForeignKeyField(Method, index=False)
     currency = ForeignKeyField(Currency, index=False)
     transaction_id = TextField(unique=True)
     minor_units = BigIntegerField()
-    # Rises by one with each change.
+    # Increases by one with each change; the ETag.
     version = IntegerField()
-    created_at = MomentField()
-    changed_at = MomentField()
+    created_at = TimestampField()
+    changed_at = TimestampField()
 
     class Meta:
-        # With the id, so that each leads through a list in the list's own order.
+        # Each ends with the id, so that it serves a list in the order of ids.
         indexes = ((("method", "id"), False), (("currency", "id"), False), (("created_at", "id"), False))
 
 
 class TicketPayment(Table):
-    """That a payment paid a ticket, or a part of it."""
+    """A link: a payment paid a ticket, or a part of it."""
 
     payment = ForeignKeyField(Payment, index=False)
     ticket_id = TextField()
-    linked_at = MomentField()
+    linked_at = TimestampField()
 
     class Meta:
         primary_key = CompositeKey("payment", "ticket_id")
@@ -79,15 +79,15 @@ class TicketPayment(Table):
 
 
 class History(Table):
-    """What was done to a payment. The database refuses to change or delete it."""
+    """An entry of a payment's history. Triggers keep it from being changed or deleted."""
 
     id = BigAutoField()
     payment_id = UUIDField()
-    at = MomentField()
+    at = TimestampField()
     user_id = TextField(null=True)
     request_id = TextField()
     action = TextField()
-    # The payment's or the link's values as JSON text.
+    # The payment's or the link's fields as JSON text.
     before = TextField(null=True)
     after = TextField(null=True)
 
@@ -96,7 +96,7 @@ class History(Table):
 
 
 class IdempotencyKey(Table):
-    """That a request was answered, so that the same one again gets the same answer."""
+    """The response to a request with an Idempotency-Key, for its retries."""
 
     user_id = TextField()
     method = TextField()
@@ -105,7 +105,7 @@ class IdempotencyKey(Table):
     body_sha256 = TextField()
     status = SmallIntegerField(null=True)
     answer = TextField(null=True)
-    created_at = MomentField(index=True)
+    created_at = TimestampField(index=True)
 
     class Meta:
         primary_key = CompositeKey("user_id", "method", "path", "key")

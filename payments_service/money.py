@@ -23,19 +23,11 @@ def to_minor_units(amount: Decimal, currency: str, decimals: int) -> int:
     if remainder:
         raise InvalidAmount(f"{currency} has {decimals} decimals.")
     if minor_units > MAX_MINOR_UNITS:
-        raise InvalidAmount(f"The largest amount in {currency} is {from_minor_units(MAX_MINOR_UNITS, decimals)}.")
+        raise InvalidAmount(f"The largest amount in {currency} is {format_amount(MAX_MINOR_UNITS, decimals)}.")
     return minor_units
 
 
-def from_minor_units(minor_units: int, decimals: int) -> Decimal:
-    """Convert minor units to an amount with exactly that many decimals: 4550 with 2 decimals is 45.50."""
-    return Decimal(format_amount(minor_units, decimals))
-
-
 def format_amount(minor_units: int, decimals: int) -> str:
-    """Return the amount as text with exactly that many decimals and no exponent.
-
-    Long lists use this text directly, because making a Decimal for each amount is slow.
-    """
+    """Return minor units as the text of an amount with exactly that many decimals: 4550 with 2 decimals is 45.50."""
     digits = str(minor_units).rjust(decimals + 1, "0")
     return f"{digits[:-decimals]}.{digits[-decimals:]}" if decimals else digits

@@ -24,8 +24,9 @@ from waitress.trigger import trigger
 from waitress.utilities import BadRequest, RequestEntityTooLarge
 
 from . import database
-from .errors import BODY_LIMIT, HEADER_LIMIT, error_body
-from .wire import ANSWER_HEADERS
+from .web.error_handlers import MAX_HEADER_BYTES as HEADER_LIMIT, make_error_body as error_body
+from .web.parsing import MAX_BODY_BYTES as BODY_LIMIT
+from .web.responses import DEFAULT_HEADERS as ANSWER_HEADERS
 
 # A body up to this size is read to its end before it is refused, unless the sender asks first.
 DISCARD_LIMIT = 16 * 1024 * 1024

@@ -9,16 +9,14 @@ from typing import Any
 
 import flask
 
+from .errors import SettingError
+
 PREFIX = "PAYMENTS_"
 PROJECT = Path(__file__).resolve().parent.parent
 # An origin as browsers serialize it: in lower case, without the scheme's default port (RFC 6454, section 6.2).
 ORIGIN = re.compile(r"(?!http:.*:80$|https:.*:443$)https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 
 logger = logging.getLogger(__name__)
-
-
-class SettingError(Exception):
-    """A setting has an invalid value. The message is one line that names the variable."""
 
 
 def _parse_text(raw: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import peewee
 
 from ..database import current
-from ..engines import Sqlite
+from ..database.sqlite import Sqlite
 from . import postgresql, sqlite
 from .files import BackupError, Progress, give_to_owner
 

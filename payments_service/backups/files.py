@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from ..database import MIGRATIONS
+from ..database.migrating import MIGRATIONS
 
 UNFINISHED = ".payments-unfinished-"
 FIRST_MIGRATION = "0001_first_tables"

@@ -11,7 +11,7 @@ from typing import IO, cast
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from ..engines import Postgresql
+from ..database.postgresql import Postgresql
 from ..models import Table
 from . import files
 from .files import BackupError, Progress

@@ -5,7 +5,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from ..engines import Sqlite, UnusableDatabase
+from ..database.sqlite import Sqlite
+from ..errors import UnusableDatabase
 from . import files
 from .files import BackupError, Progress
 

@@ -1,14 +1,15 @@
-"""`/payments/currencies`: what payments are made in."""
-from .. import examples, store
-from ..access import Blueprint, Permission
-from ..errors import ErrorSchema
-from ..schemas import CurrencySchema
+"""`/payments/currencies`: currencies."""
+from .. import store
+from ..schemas.currencies import CURRENCIES_EXAMPLE, CurrencySchema
+from ..schemas.errors import ErrorSchema
+from ..tokens.permissions import Permission
+from ..web.blueprint import Blueprint
 
-blp = Blueprint("currencies", __name__, url_prefix="/payments/currencies", description="What payments are made in")
+blp = Blueprint("currencies", __name__, url_prefix="/payments/currencies", description="Currencies")
 
 
 @blp.route("", methods=["GET"], permission=Permission.READ)
-@blp.response(200, CurrencySchema(many=True), example=examples.CURRENCIES)
+@blp.response(200, CurrencySchema(many=True), example=CURRENCIES_EXAMPLE)
 @blp.alt_response(204, description="No currencies found", success=True)
 def list_currencies():
     """Get all currencies
@@ -20,7 +21,7 @@ def list_currencies():
 
 
 @blp.route("/<uuid:currency_id>", methods=["GET"], permission=Permission.READ)
-@blp.response(200, CurrencySchema, example=examples.CURRENCIES[0])
+@blp.response(200, CurrencySchema, example=CURRENCIES_EXAMPLE[0])
 @blp.alt_response(404, schema=ErrorSchema, description="No such currency")
 def get_currency(currency_id):
     """Get a currency"""

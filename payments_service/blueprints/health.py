@@ -1,31 +1,32 @@
-"""`/health` and `/metrics`: for the box itself, which need no access token. nginx does not pass them on."""
+"""`/health` and `/metrics`: for the box itself, without an access token. nginx does not pass them on."""
 from flask import Response
 
-from .. import examples, metrics, store
-from ..access import PUBLIC, Blueprint
-from ..errors import ErrorSchema
-from ..schemas import HealthSchema
+from .. import metrics, store
+from ..schemas.errors import ErrorSchema
+from ..schemas.health import LIVE_EXAMPLE, READY_EXAMPLE, HealthSchema
+from ..web.blueprint import PUBLIC, Blueprint
+from ..web.runtime import runtime
 
 blp = Blueprint("health", __name__, description="For the box that the service runs on")
 
 
 @blp.route("/health/live", methods=["GET"], permission=PUBLIC)
-@blp.response(200, HealthSchema, example=examples.LIVE)
+@blp.response(200, HealthSchema, example=LIVE_EXAMPLE)
 def get_liveness():
-    """Tell that the service answers
+    """Check that the service answers
 
-    Whatever else is wrong. It needs no access token.
+    Needs no access token.
     """
     return {"status": "live"}
 
 
 @blp.route("/health/ready", methods=["GET"], permission=PUBLIC)
-@blp.response(200, HealthSchema, example=examples.READY)
-@blp.alt_response(503, schema=ErrorSchema, description="It cannot record payments now, and says why")
+@blp.response(200, HealthSchema, example=READY_EXAMPLE)
+@blp.alt_response(503, schema=ErrorSchema, description="It cannot record payments now; the message says why")
 def get_readiness():
-    """Tell that the service can record payments
+    """Check that the service can record payments
 
-    Its database is reachable, up to date and takes writes, and its disk has room. It needs no access token.
+    Its database is reachable, up to date and writable, and its disk has room. Needs no access token.
     """
     store.health.check()
     return {"status": "ready"}
@@ -34,8 +35,8 @@ def get_readiness():
 @blp.route("/metrics", methods=["GET"], permission=PUBLIC)
 @blp.response(200, {"type": "string"}, content_type=metrics.CONTENT_TYPE, description="Prometheus' text format")
 def get_metrics():
-    """Get what is counted
+    """Get the metrics
 
-    For Prometheus. It needs no access token.
+    For Prometheus. Needs no access token.
     """
-    return Response(metrics.current_metrics(), content_type=metrics.CONTENT_TYPE)
+    return Response(runtime().metrics.render(), content_type=metrics.CONTENT_TYPE)

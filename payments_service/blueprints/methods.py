@@ -1,14 +1,15 @@
-"""`/payments/methods`: how payments are made."""
-from .. import examples, store
-from ..access import Blueprint, Permission
-from ..errors import ErrorSchema
-from ..schemas import MethodSchema
+"""`/payments/methods`: payment methods."""
+from .. import store
+from ..schemas.errors import ErrorSchema
+from ..schemas.methods import METHODS_EXAMPLE, MethodSchema
+from ..tokens.permissions import Permission
+from ..web.blueprint import Blueprint
 
-blp = Blueprint("methods", __name__, url_prefix="/payments/methods", description="How payments are made")
+blp = Blueprint("methods", __name__, url_prefix="/payments/methods", description="Payment methods")
 
 
 @blp.route("", methods=["GET"], permission=Permission.READ)
-@blp.response(200, MethodSchema(many=True), example=examples.METHODS)
+@blp.response(200, MethodSchema(many=True), example=METHODS_EXAMPLE)
 @blp.alt_response(204, description="No payment methods found", success=True)
 def list_methods():
     """Get all payment methods
@@ -20,7 +21,7 @@ def list_methods():
 
 
 @blp.route("/<uuid:method_id>", methods=["GET"], permission=Permission.READ)
-@blp.response(200, MethodSchema, example=examples.METHODS[0])
+@blp.response(200, MethodSchema, example=METHODS_EXAMPLE[0])
 @blp.alt_response(404, schema=ErrorSchema, description="No such payment method")
 def get_method(method_id):
     """Get a payment method"""

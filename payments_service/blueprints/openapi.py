@@ -2,7 +2,7 @@
 from flask import jsonify, request
 from flask_smorest import current_api
 
-from ..access import PUBLIC, Blueprint
+from ..web.blueprint import PUBLIC, Blueprint
 
 blp = Blueprint("openapi", __name__, description="This document")
 
@@ -12,8 +12,8 @@ blp = Blueprint("openapi", __name__, description="This document")
 def get_openapi_document():
     """Get the API document
 
-    OpenAPI 3.1. It needs no access token.
+    OpenAPI 3.1. Needs no access token.
     """
-    # Below the prefix that another program mounts the service at, if there is one.
+    # Another program may mount the service below a prefix.
     servers = [{"url": request.script_root or "/"}]
     return jsonify(current_api.spec.to_dict() | {"servers": servers})

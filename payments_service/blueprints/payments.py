@@ -4,44 +4,47 @@ from urllib.parse import urlencode
 from flask import Response, jsonify, request
 from werkzeug.http import quote_etag
 
-from .. import examples, store
-from ..access import Blueprint, Permission
-from ..errors import ErrorSchema
-from ..schemas import (
-    ChangedPaymentSchema, HistorySchema, NewPaymentSchema, PaymentAddedSchema, PaymentQuerySchema, PaymentSchema,
+from .. import store
+from ..schemas.errors import ErrorSchema
+from ..schemas.history import HISTORY_EXAMPLE, HistorySchema
+from ..schemas.payments import (
+    NEW_PAYMENT_EXAMPLE, PAYMENT_ADDED_EXAMPLE, PAYMENT_EXAMPLE, PAYMENT_UPDATED_EXAMPLE, PAYMENTS_EXAMPLE,
+    ChangedPaymentSchema, NewPaymentSchema, PaymentAddedSchema, PaymentQuerySchema, PaymentSchema,
 )
-from ..wire import exact_answer
-from .caller import caller
-from .idempotency import idempotent
-from .streaming import PART_LIMIT, json_list
+from ..store.listing import PaymentFilter
+from ..tokens.permissions import Permission
+from ..web.blueprint import Blueprint
+from ..web.idempotency import idempotent
+from ..web.request_state import request_state
+from ..web.responses import json_response
+from ..web.streaming import MAX_PAYMENTS_IN_MEMORY, stream_list
 
-blp = Blueprint("payments", __name__, url_prefix="/payments", description="Money that was taken")
+blp = Blueprint("payments", __name__, url_prefix="/payments", description="The payments themselves")
 
-
+TAKEN = "Another payment has this transaction_id; a caller with payments_read is told which"
 ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Names the version of the payment"}}
-TAKEN = "Another payment has this transaction_id; a caller who may read is told which"
 LINK = {
     "Link": {
         "schema": {"type": "string"},
-        "description": 'With limit, and if there are more: the next page, as `<?limit=100&after={id}>; rel="next"`',
+        "description": 'With limit, if there are more: the next page, as `<?limit=100&after={id}>; rel="next"`',
     }
 }
 IF_MATCH = {
     "name": "If-Match",
     "in": "header",
     "schema": {"type": "string"},
-    "description": "ETags, as from reading the payment: refused with 412 if it has none of them",
+    "description": "ETags: rejected with 412 unless the payment has one of them",
 }
 IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
     "schema": {"type": "string"},
-    "description": "ETags: answered 304 without a body if the payment still has one of them",
+    "description": "ETags: answered 304 without a body if the payment has one of them",
 }
 
 
-def expected_versions():
-    """Return the versions of a payment that If-Match (RFC 9110, section 13.1.1) allows, None if it allows any."""
+def read_if_match() -> set[str] | None:
+    """Return the versions that If-Match allows (RFC 9110, section 13.1.1), None if it allows any."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
     return request.if_match.as_set()
@@ -49,23 +52,23 @@ def expected_versions():
 
 @blp.route("", methods=["GET"], permission=Permission.READ)
 @blp.arguments(PaymentQuerySchema, location="query", as_kwargs=True)
-@blp.response(200, PaymentSchema(many=True), example=[examples.PAYMENT, examples.OTHER_PAYMENT], headers=LINK)
+@blp.response(200, PaymentSchema(many=True), example=PAYMENTS_EXAMPLE, headers=LINK)
 @blp.alt_response(204, description="No payments found", success=True)
-def list_payments(limit=None, **query):
+def list_payments(limit=None, after=None, **filters):
     """Get all payments
 
-    Oldest first, by their ids. With limit, a page of them, whose Link header leads to the next. Thousands at once are
-    refused with 503 while others read as many: try again, or read them by pages.
+    Oldest first, by id. With limit, one page, whose Link header has the next. A list of more than 2,000 payments may be
+    rejected with 503 while other long lists are being sent: retry, or read it in pages.
     """
-    pages = store.payments.pages(limit or PART_LIMIT, **query)
+    pages = store.listing.iterate_pages(limit or MAX_PAYMENTS_IN_MEMORY, PaymentFilter(**filters), after)
     page = next(pages, None)
     if page is None:
         return [], 204
     if limit is None:
-        return json_list(page, pages)
-    response = jsonify(page.payments)
-    if page.more:
-        # Relative to the address that the caller used, which a proxy or a mount may have changed.
+        return stream_list(page, pages)
+    response = json_response(page.payments)
+    if page.has_more:
+        # Relative to the address that the client used, which a proxy or a mount may have changed.
         query = request.args.to_dict() | {"after": page.payments[-1].id}
         response.headers["Link"] = f'<?{urlencode(query)}>; rel="next"'
     return response
@@ -73,7 +76,7 @@ def list_payments(limit=None, **query):
 
 @blp.route("/<uuid:payment_id>", methods=["GET"], permission=Permission.READ)
 @blp.doc(parameters=[IF_NONE_MATCH])
-@blp.response(200, PaymentSchema, example=examples.PAYMENT, headers=ETAG)
+@blp.response(200, PaymentSchema, example=PAYMENT_EXAMPLE, headers=ETAG)
 @blp.alt_response(304, description="The payment's ETag is in If-None-Match", headers=ETAG, success=True)
 @blp.alt_response(404, schema=ErrorSchema, description="No such payment")
 def get_payment(payment_id):
@@ -82,49 +85,50 @@ def get_payment(payment_id):
     headers = {"ETag": quote_etag(str(version))}
     if request.if_none_match.contains_weak(str(version)):
         return Response(status=304, headers=headers)
-    return exact_answer(payment, headers)
+    return json_response(payment, headers)
 
 
 @blp.route("/<uuid:payment_id>/history", methods=["GET"], permission=Permission.READ)
-@blp.response(200, HistorySchema(many=True), example=examples.HISTORY)
-@blp.alt_response(204, description="Nothing has happened to it since there is a history", success=True)
+@blp.response(200, HistorySchema(many=True), example=HISTORY_EXAMPLE)
+@blp.alt_response(204, description="The payment is older than the history, and unchanged since", success=True)
 @blp.alt_response(404, schema=ErrorSchema, description="There never was such a payment")
 def list_history(payment_id):
-    """Get what happened to a payment
+    """Get a payment's history
 
-    Oldest first, also for a payment that is deleted.
+    Oldest first, also that of a deleted payment.
     """
-    entries = store.payments.history_of(payment_id)
+    entries = store.payments.list_history(payment_id)
     return entries, 200 if entries else 204
 
 
 @blp.route("", methods=["POST"], permission=Permission.CREATE)
-@blp.arguments(NewPaymentSchema, example=examples.NEW_PAYMENT)
+@blp.arguments(NewPaymentSchema, example=NEW_PAYMENT_EXAMPLE)
 @idempotent(blp)
-@blp.response(201, PaymentAddedSchema, example=examples.PAYMENT_ADDED)
+@blp.response(201, PaymentAddedSchema, example=PAYMENT_ADDED_EXAMPLE)
 @blp.alt_response(409, schema=ErrorSchema, description=TAKEN)
 def add_payment(payment):
     """Record a payment
 
-    The answer is sent once the payment is on the disk. Without a transaction_id, or with a blank one, the payment's
-    own id is its transaction_id.
+    The response is sent once the payment is on the disk. If the transaction_id is absent or blank, the payment's own id
+    is used.
     """
-    return {"id": store.payments.add(**payment, caller=caller()), "message": "Payment added successfully"}
+    payment_id = store.payments.add(**payment, caller=request_state().caller)
+    return {"id": payment_id, "message": "Payment added successfully"}
 
 
 @blp.route("/<uuid:payment_id>", methods=["PUT"], permission=Permission.UPDATE)
 @blp.doc(parameters=[IF_MATCH])
-@blp.arguments(ChangedPaymentSchema, example=examples.NEW_PAYMENT)
-@blp.response(200, {"type": "string"}, example=examples.PAYMENT_UPDATED)
+@blp.arguments(ChangedPaymentSchema, example=NEW_PAYMENT_EXAMPLE)
+@blp.response(200, {"type": "string"}, example=PAYMENT_UPDATED_EXAMPLE)
 @blp.alt_response(404, schema=ErrorSchema, description="No such payment")
 @blp.alt_response(409, schema=ErrorSchema, description=TAKEN)
 @blp.alt_response(412, schema=ErrorSchema, description="The payment's ETag is not in If-Match", headers=ETAG)
 def update_payment(payment, payment_id):
     """Change a payment
 
-    Without a transaction_id, or with a blank one, the payment keeps the one it has.
+    If the transaction_id is absent or blank, the payment keeps its own.
     """
-    store.payments.update(payment_id, **payment, caller=caller(), versions=expected_versions())
+    store.payments.update(payment_id, **payment, caller=request_state().caller, versions=read_if_match())
     return jsonify("Payment updated successfully")
 
 
@@ -137,6 +141,6 @@ def update_payment(payment, payment_id):
 def delete_payment(payment_id):
     """Delete a payment
 
-    Refused while a ticket is linked to it, so that no ticket loses sight of its money.
+    Rejected while a ticket is linked to it, so that no ticket loses sight of its money.
     """
-    store.payments.delete(payment_id, caller=caller(), versions=expected_versions())
+    store.payments.delete(payment_id, caller=request_state().caller, versions=read_if_match())

@@ -1,35 +1,38 @@
 """`/payments/ticket-payments`: which payments paid which tickets."""
-from .. import examples, store
-from ..access import Blueprint, Permission
-from ..errors import ErrorSchema
-from ..schemas import (
-    PaymentOfTicketSchema, TicketInPathSchema, TicketPaymentAddedSchema, TicketPaymentQuerySchema, TicketPaymentSchema,
+from .. import store
+from ..schemas.errors import ErrorSchema
+from ..schemas.ticket_payments import (
+    PAYMENT_OF_TICKET_EXAMPLE, TICKET_PAYMENT_ADDED_EXAMPLE, TICKET_PAYMENT_EXAMPLE, PaymentOfTicketSchema,
+    TicketInPathSchema, TicketPaymentAddedSchema, TicketPaymentQuerySchema, TicketPaymentSchema,
 )
-from .caller import caller
-from .idempotency import idempotent
+from ..tokens.permissions import Permission
+from ..web.blueprint import Blueprint
+from ..web.idempotency import idempotent
+from ..web.request_state import request_state
+from ..web.responses import json_response
 
 blp = Blueprint(
     "ticket-payments",
     __name__,
     url_prefix="/payments/ticket-payments",
-    description="Which payments paid which tickets: one can pay several, and one can take several",
+    description="Which payments paid which tickets: a payment can pay several, and a ticket can take several payments",
 )
 
 
 @blp.route("", methods=["POST"], permission=Permission.CREATE)
-@blp.arguments(TicketPaymentSchema, example=examples.TICKET_PAYMENT)
+@blp.arguments(TicketPaymentSchema, example=TICKET_PAYMENT_EXAMPLE)
 @idempotent(blp)
-@blp.response(201, TicketPaymentAddedSchema, example=examples.TICKET_PAYMENT_ADDED)
-@blp.alt_response(409, schema=ErrorSchema, description="Linked already")
+@blp.response(201, TicketPaymentAddedSchema, example=TICKET_PAYMENT_ADDED_EXAMPLE)
+@blp.alt_response(409, schema=ErrorSchema, description="They are linked already")
 def link_ticket(link):
     """Link a ticket to a payment"""
-    store.ticket_payments.link(**link, caller=caller())
+    store.ticket_payments.link(**link, caller=request_state().caller)
     return {**link, "message": "Ticket payment relationship created successfully"}
 
 
 @blp.route("/by-ticket/<ticket:ticket_id>", methods=["GET"], permission=Permission.READ)
 @blp.arguments(TicketInPathSchema, location="path", as_kwargs=True, error_status_code=404)
-@blp.response(200, PaymentOfTicketSchema(many=True), example=[examples.PAYMENT_OF_TICKET])
+@blp.response(200, PaymentOfTicketSchema(many=True), example=[PAYMENT_OF_TICKET_EXAMPLE])
 @blp.alt_response(204, description="No payment is linked to this ticket", success=True)
 @blp.alt_response(404, schema=ErrorSchema, description="No ticket can have this id")
 def list_payments_of_ticket(ticket_id):
@@ -37,20 +40,20 @@ def list_payments_of_ticket(ticket_id):
 
     Oldest payment first.
     """
-    payments = store.ticket_payments.payments_of(ticket_id)
-    return payments, 200 if payments else 204
+    payments = store.ticket_payments.list_payments(ticket_id)
+    return json_response(payments) if payments else ([], 204)
 
 
 @blp.route("/by-payment/<uuid:payment_id>", methods=["GET"], permission=Permission.READ)
-@blp.response(200, TicketPaymentSchema(many=True), example=[examples.TICKET_PAYMENT])
+@blp.response(200, TicketPaymentSchema(many=True), example=[TICKET_PAYMENT_EXAMPLE])
 @blp.alt_response(204, description="No ticket is linked to this payment", success=True)
 @blp.alt_response(404, schema=ErrorSchema, description="No such payment")
 def list_tickets_of_payment(payment_id):
     """Get all tickets for a payment
 
-    In the order they were linked.
+    In the order of linking.
     """
-    links = store.ticket_payments.tickets_of(payment_id)
+    links = store.ticket_payments.list_tickets(payment_id)
     return links, 200 if links else 204
 
 
@@ -60,7 +63,7 @@ def list_tickets_of_payment(payment_id):
 @blp.alt_response(404, schema=ErrorSchema, description="No such link")
 def unlink_ticket(payment_id, ticket_id):
     """Unlink a ticket from a payment"""
-    store.ticket_payments.unlink(payment_id, ticket_id, caller=caller())
+    store.ticket_payments.unlink(payment_id, ticket_id, caller=request_state().caller)
 
 
 @blp.route("/by-ticket/<ticket:ticket_id>", methods=["DELETE"], permission=Permission.DELETE)
@@ -72,4 +75,4 @@ def unlink_all_payments(ticket_id):
 
     Succeeds also if it has none.
     """
-    store.ticket_payments.unlink_all(ticket_id, caller=caller())
+    store.ticket_payments.unlink_all(ticket_id, caller=request_state().caller)

@@ -5,13 +5,14 @@ from uuid import UUID
 from peewee import ModelSelect
 from uuid_utils.compat import uuid7
 
-from ..database import given, prepared, write
+from ..database import placeholder, prepared, write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Currency
 
 NO_CURRENCY = "There is no currency with this id."
-ACRONYM_TAKEN = "There is a currency of this acronym already."
-WRONG_LENGTH = "An acronym has 1 to 16 characters and no blanks around it."
+MAX_ACRONYM_LENGTH = 16
+
+unique_acronym = write({"currency_acronym": lambda: Conflict("There is a currency with this acronym already.")})
 
 
 def list_all() -> list[dict[str, Any]]:
@@ -30,22 +31,29 @@ def get(currency_id: UUID | None) -> dict[str, Any]:
 @prepared
 def by_id() -> ModelSelect:
     """Select a currency."""
-    return Currency.select().where(Currency.id == given(Currency.id))
+    return Currency.select().where(Currency.id == placeholder(Currency.id))
 
 
-@write(unique=lambda: Conflict(ACRONYM_TAKEN), check=lambda: Invalid(acronym=WRONG_LENGTH))
+@unique_acronym
 def add(acronym: str, decimals: int) -> UUID:
-    """Add a currency and return its id. Its decimals stay for good: stored amounts count in them.
+    """Add a currency and return its id. Its decimals never change: stored amounts are in its minor units.
 
-    Raises `Conflict` for an acronym in use, and `Invalid` for one of the wrong length.
+    Raises `Conflict` for an acronym in use, and `Invalid` for one of wrong length.
     """
+    _check_acronym(acronym)
     currency_id = uuid7()
     Currency.insert(id=currency_id, acronym=acronym, decimals=decimals).execute()
     return currency_id
 
 
-@write(unique=lambda: Conflict(ACRONYM_TAKEN), check=lambda: Invalid(acronym=WRONG_LENGTH))
+@unique_acronym
 def rename(acronym: str, new_acronym: str) -> None:
-    """Give a currency another acronym; raises `NotFound`, and what `add` raises."""
+    """Rename a currency; raises `NotFound`, and what `add` raises."""
+    _check_acronym(new_acronym)
     if not Currency.update(acronym=new_acronym).where(Currency.acronym == acronym).execute():
         raise NotFound(f"There is no currency {acronym!r}.")
+
+
+def _check_acronym(acronym: str) -> None:
+    if not 1 <= len(acronym) <= MAX_ACRONYM_LENGTH or acronym != acronym.strip(" "):
+        raise Invalid(acronym=f"An acronym has 1 to {MAX_ACRONYM_LENGTH} characters and no blanks around it.")

@@ -1,14 +1,11 @@
 """Whether payments can be recorded."""
-from ..database import current, pending_migrations, write
-from ..errors import DATABASE_FAULTS, NotReady
+from ..database import DATABASE_FAULTS, current, pending_migrations, write
+from ..errors import NotReady
 
 
 def check() -> None:
-    """See that the database is there, up to date and takes writes, and that its disk has room.
-
-    Raises `NotReady`.
-    """
-    fault = current.fault()
+    """Check that the database is reachable, up to date and writable, and that its disk has room; raises `NotReady`."""
+    fault = current.find_fault()
     if fault:
         raise NotReady(fault)
     try:

@@ -1,56 +1,63 @@
 """The history: who did what to which payment, and when."""
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from peewee import ModelInsert
 
-from ..database import given, prepared
+from ..codec import encode
+from ..database import placeholder, prepared
 from ..models import History
-from ..wire import exact_json
+
+
+class Action(StrEnum):
+    """What was done to a payment."""
+
+    CREATED = "created"
+    CHANGED = "changed"
+    DELETED = "deleted"
+    LINKED = "linked"
+    UNLINKED = "unlinked"
 
 
 class Caller(NamedTuple):
-    """Who makes a request, by the access token; None if that does not tell."""
+    """Who made a request: the access token's user, None if it names none, and the request's id."""
 
     user_id: str | None
     request_id: str
 
 
 def add(
-    action: str,
-    payment_id: UUID,
-    caller: Caller,
-    at: datetime,
-    *,
-    before: dict[str, Any] | None = None,
-    after: dict[str, Any] | None = None,
+    action: Action, payment_id: UUID, caller: Caller, at: datetime, *, before: Any = None, after: Any = None
 ) -> None:
-    """Record, within the write that does it, what happened to a payment or a link of it.
+    """Add an entry, within the write transaction that does what it records.
 
-    `before` and `after` are its values as they are answered, None where there are none.
+    `before` and `after` are the payment or the link as the API shows it, None if there is none.
     """
     _insert.execute(
         payment_id=payment_id,
         at=at,
         user_id=caller.user_id,
         request_id=caller.request_id,
-        action=action,
-        before=before and exact_json(before),
-        after=after and exact_json(after),
+        action=action.value,
+        before=before and encode(before).decode(),
+        after=after and encode(after).decode(),
     )
 
 
 @prepared
 def _insert() -> ModelInsert:
-    return History.insert({field: given(field) for field in History._meta.sorted_fields if field is not History.id})
+    columns = [field for field in History._meta.sorted_fields if field is not History.id]
+    return History.insert({field: placeholder(field) for field in columns})
 
 
-def latest() -> datetime | None:
-    """Return when something was done last, None if nothing was."""
-    return History.select(History.at).order_by(History.id.desc()).limit(1).scalar()
+def find_latest_time() -> datetime | None:
+    """Return the time of the newest entry, None if there is none."""
+    latest: datetime | None = History.select(History.at).order_by(History.id.desc()).limit(1).scalar()
+    return latest
 
 
-def of_payment(payment_id: UUID | None) -> list[dict[str, Any]]:
-    """Return what happened to a payment, oldest first, with the values before and after as JSON text."""
+def list_for_payment(payment_id: UUID | None) -> list[dict[str, Any]]:
+    """Return the entries of a payment, oldest first, with `before` and `after` as JSON text."""
     return list(History.select().where(History.payment_id == payment_id).order_by(History.id).dicts())

@@ -5,13 +5,14 @@ from uuid import UUID
 from peewee import ModelSelect
 from uuid_utils.compat import uuid7
 
-from ..database import given, prepared, write
+from ..database import placeholder, prepared, write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Method
 
 NO_METHOD = "There is no payment method with this id."
-NAME_TAKEN = "There is a payment method of this name already."
-WRONG_LENGTH = "A name has 1 to 64 characters and no blanks around it."
+MAX_NAME_LENGTH = 64
+
+unique_name = write({"method_name": lambda: Conflict("There is a payment method with this name already.")})
 
 
 def list_all() -> list[dict[str, Any]]:
@@ -30,19 +31,26 @@ def get(method_id: UUID | None) -> dict[str, Any]:
 @prepared
 def by_id() -> ModelSelect:
     """Select a method."""
-    return Method.select().where(Method.id == given(Method.id))
+    return Method.select().where(Method.id == placeholder(Method.id))
 
 
-@write(unique=lambda: Conflict(NAME_TAKEN), check=lambda: Invalid(name=WRONG_LENGTH))
+@unique_name
 def add(name: str) -> UUID:
-    """Add a method and return its id; raises `Conflict` for a name in use and `Invalid` for one of the wrong length."""
+    """Add a method and return its id; raises `Conflict` for a name in use, and `Invalid` for one of wrong length."""
+    _check_name(name)
     method_id = uuid7()
     Method.insert(id=method_id, name=name).execute()
     return method_id
 
 
-@write(unique=lambda: Conflict(NAME_TAKEN), check=lambda: Invalid(name=WRONG_LENGTH))
+@unique_name
 def rename(name: str, new_name: str) -> None:
-    """Give a method another name; raises `NotFound`, and what `add` raises."""
+    """Rename a method; raises `NotFound`, and what `add` raises."""
+    _check_name(new_name)
     if not Method.update(name=new_name).where(Method.name == name).execute():
         raise NotFound(f"There is no payment method {name!r}.")
+
+
+def _check_name(name: str) -> None:
+    if not 1 <= len(name) <= MAX_NAME_LENGTH or name != name.strip(" "):
+        raise Invalid(name=f"A name has 1 to {MAX_NAME_LENGTH} characters and no blanks around it.")

@@ -1,21 +1,21 @@
-"""`/docs`: a page that shows `/openapi.json` and lets a browser call what it describes."""
+"""`/docs`: a page that shows `/openapi.json` and lets a person try its operations."""
 from importlib.resources import files
 
 from flask import send_from_directory
 
-from ...access import PUBLIC, Blueprint
+from ...web.blueprint import PUBLIC, Blueprint
 
 blp = Blueprint("docs", __name__)
 
 PAGE = str(files(__name__))
-# The package is Swagger UI's files and a blueprint of its own, which has an inline script.
+# Only the files of the package are used: its blueprint has an inline script, which the policy below forbids.
 SWAGGER_UI = str(files("flask_swagger_ui") / "dist")
 
-# Nothing but our own files runs there and nothing but this service is asked: a signed-in browser holds the token.
+# The page runs only these files and calls only this service: the browser holds the access token.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    # Not no-referrer: where browsers send no Sec-Fetch-Site, a request is known to be ours by its Origin.
+    # Not no-referrer: browsers without Sec-Fetch-Site would send no usable Origin, and check_origin needs one.
     "Referrer-Policy": "same-origin",
 }
 

@@ -13,7 +13,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
-from .settings import PREFIX, PROJECT, SettingError
+from ..errors import SettingError
+from ..settings import PREFIX, PROJECT
 
 GENERATED_SECRET_FILE = PROJECT / "instance" / "jwt-secret"
 # The minimum sizes of RFC 7518, sections 3.2 and 3.3.

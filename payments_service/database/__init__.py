@@ -1,0 +1,21 @@
+"""The data layer's base: the current database, prepared queries, write transactions and migrations."""
+from typing import Any
+
+from .current import current, set_database_finder
+from .faults import DATABASE_FAULTS
+from .migrating import migrate, pending_migrations
+from .queries import placeholder, prepared
+from .transactions import RetryWrite, on_commit, write, write_around
+
+__all__ = [
+    "DATABASE_FAULTS", "RetryWrite", "close", "current", "migrate", "on_commit", "pending_migrations", "placeholder",
+    "prepared", "set_database_finder", "write", "write_around",
+]
+
+# The key of `app.extensions` for what the service keeps with an application.
+EXTENSION = "payments"
+
+
+def close(app: Any) -> None:
+    """Close every connection of `app` that no request uses. SQLite's last one moves its -wal file into the database."""
+    app.extensions[EXTENSION].database.close_idle()

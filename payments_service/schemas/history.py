@@ -1,0 +1,53 @@
+"""The history of a payment."""
+from typing import Any
+
+import msgspec
+from marshmallow import Schema, fields, validate
+
+from ..store.history import Action
+from .payments import PAYMENT_EXAMPLE
+from .ticket_payments import TICKET_PAYMENT_EXAMPLE
+
+HISTORY_EXAMPLE = [
+    {
+        "at": "2026-11-22T12:30:05.120000+00:00",
+        "user_id": "12",
+        "request_id": "till-4-00017",
+        "action": "created",
+        "before": None,
+        "after": PAYMENT_EXAMPLE,
+    },
+    {
+        "at": "2026-11-22T12:31:40.005000+00:00",
+        "user_id": "12",
+        "request_id": "till-4-00018",
+        "action": "linked",
+        "before": None,
+        "after": TICKET_PAYMENT_EXAMPLE,
+    },
+]
+
+
+class StoredJson(fields.Raw):
+    """JSON text that is sent as it is stored."""
+
+    def _serialize(self, value: str | None, *args: Any, **kwargs: Any) -> Any:
+        return None if value is None else msgspec.Raw(value.encode())
+
+
+class HistorySchema(Schema):
+    """What was done to a payment, or to its link to a ticket."""
+
+    at = fields.AwareDateTime(required=True, metadata={"description": "In UTC"})
+    user_id = fields.String(
+        required=True, allow_none=True, metadata={"description": "The access token's userId, or else its sub"}
+    )
+    request_id = fields.String(required=True, metadata={"description": "The X-Request-Id of the response"})
+    action = fields.String(required=True, validate=validate.OneOf(list(Action)))
+    before = StoredJson(
+        required=True,
+        metadata={"type": ["object", "null"], "description": "The payment, or the ids of the link; null if it is new"},
+    )
+    after = StoredJson(
+        required=True, metadata={"type": ["object", "null"], "description": "The same; null if it is deleted"}
+    )

@@ -1,0 +1,101 @@
+"""Lists of payments, page by page."""
+import operator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from peewee import JOIN, Expression, Select, fn
+
+from ..database import current
+from ..models import Currency, Payment, TicketPayment
+from .payments import COLUMNS, RecordedPayment
+
+# A time span with more payments is not searched for its last id on every page.
+MAX_SPAN_TO_SEARCH = 20_000
+
+
+@dataclass(frozen=True)
+class PaymentFilter:
+    """Which payments to list: those that match everything that is not None."""
+
+    transaction_id: str | None = None
+    method_id: UUID | None = None
+    currency_id: UUID | None = None
+    ticket_id: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+
+class Page(NamedTuple):
+    """Some payments of a list, at least one, and whether there are more."""
+
+    payments: list[RecordedPayment]
+    has_more: bool
+
+
+def iterate_pages(size: int, wanted: PaymentFilter, after: UUID | None = None) -> Iterator[Page]:
+    """Yield the payments that match a filter, in the order of their ids, in pages of `size`; nothing if none match.
+
+    Each page is read when it is asked for, and no transaction is open in between. A payment that exists throughout is
+    in exactly one page, whatever is written meanwhile. `after` is the last id to leave out; it need not exist.
+    """
+    conditions = _make_conditions(wanted)
+    columns = [column.alias(name) for name, column in COLUMNS.items()]
+    if wanted.ticket_id is None:
+        query, cursors = Payment.select(*columns), [Payment.id]
+    else:
+        # CROSS makes SQLite start from the links. Two cursors: with one, PostgreSQL reads a large ticket's payments
+        # from the first on for each page.
+        query, cursors = TicketPayment.select(*columns).join(Payment, JOIN.CROSS), [TicketPayment.payment, Payment.id]
+        conditions += [TicketPayment.ticket_id == wanted.ticket_id, TicketPayment.payment == Payment.id]
+    position = [cursor > after for cursor in cursors if after]
+    span = _make_span(wanted)
+    conditions += span
+    if span and wanted.ticket_id is None and wanted.transaction_id is None:
+        ends = _find_ends(span, MAX_SPAN_TO_SEARCH if after else None)
+        if ends:
+            first, last = ends
+            conditions.append(Payment.id <= last)
+            position = position or [Payment.id >= first]
+    # LEFT: a payment whose currency is missing is a fault, and must not be left out silently.
+    query = query.join_from(Payment, Currency, JOIN.LEFT_OUTER).order_by(cursors[0]).limit(size + 1)
+    has_more = True
+    while has_more:
+        narrowed = [*conditions, *position]
+        rows = sorted(current.fetch_rows(query.where(*narrowed) if narrowed else query, COLUMNS))
+        has_more = len(rows) > size
+        if rows:
+            page = rows[:size]
+            yield Page([RecordedPayment.from_row(row) for row in page], has_more)
+            position = [cursor > page[-1][0] for cursor in cursors]
+
+
+def _make_conditions(wanted: PaymentFilter) -> list[Expression]:
+    columns = [
+        (Payment.transaction_id, wanted.transaction_id),
+        (Payment.method, wanted.method_id),
+        (Payment.currency, wanted.currency_id),
+    ]
+    return [column == value for column, value in columns if value is not None]
+
+
+def _make_span(wanted: PaymentFilter) -> list[Expression]:
+    bounds = [(operator.ge, wanted.created_from), (operator.lt, wanted.created_to)]
+    return [compare(Payment.created_at, bound) for compare, bound in bounds if bound is not None]
+
+
+def _find_ends(span: list[Expression], limit: int | None) -> tuple[str | None, str | None] | None:
+    """Return the first and the last id of a time span, or None if it has more than `limit` payments.
+
+    The index on the time has both, without the payments themselves. Ids may be in another order than times: clients
+    with access to the database may have made some by hand.
+    """
+    # PostgreSQL before 18 has no MIN of a UUID.
+    found = Payment.select(Payment.id.cast("text").alias("id")).where(*span).alias("found")
+    if limit is not None:
+        found = found.limit(limit + 1)
+    ends = Select([found], [fn.COUNT(found.c.id), fn.MIN(found.c.id), fn.MAX(found.c.id)])
+    count, first, last = current.execute(ends).fetchone()
+    return (first, last) if limit is None or count <= limit else None

@@ -1,0 +1,1 @@
+"""Access tokens (JWT, RFC 7519): their keys, what they grant, and issuing them. Knows nothing of HTTP."""

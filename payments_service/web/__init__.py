@@ -1,0 +1,1 @@
+"""What all blueprints share: HTTP around the views."""

@@ -1,0 +1,129 @@
+"""Errors as responses, all in the shape of `ErrorSchema`."""
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import flask
+import flask_smorest
+import peewee
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import quote_etag
+
+from ..database import DATABASE_FAULTS
+from ..errors import Invalid, NotSignedIn, PaymentsError, PreconditionFailed, TransactionIdTaken, Unavailable
+from ..schemas.errors import ErrorSchema
+from ..tokens.permissions import Permission
+from .parsing import MAX_BODY_BYTES
+from .request_state import request_state
+
+MAX_HEADER_BYTES = 16 * 1024
+RETRY_AFTER = {"Retry-After": "2"}
+# RFC 9110, section 11.6.1: a 401 names a scheme.
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="payments"'}
+
+# For errors that Flask and waitress make themselves.
+MESSAGES = {
+    400: "The request is not valid HTTP.",
+    404: "There is nothing at this address.",
+    405: "This address does not allow this method: see the Allow header.",
+    413: f"The body is too large: {MAX_BODY_BYTES // 1024} KiB are accepted.",
+    431: f"The request line and headers are too large: {MAX_HEADER_BYTES // 1024} KiB are accepted.",
+    500: "The service failed; its log says why.",
+    501: "The service does not know this transfer encoding.",
+}
+
+ErrorResponse = tuple[dict[str, Any], int, dict[str, str]]
+
+logger = logging.getLogger(__name__)
+
+
+def make_error_body(code: int, message: str | None = None, errors: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the body of an error, as `ErrorSchema` describes it."""
+    status = HTTPStatus(code)
+    body: dict[str, Any] = {
+        "code": code,
+        "status": status.phrase,
+        "message": message or MESSAGES.get(code, status.description or status.phrase),
+    }
+    if errors:
+        body["errors"] = errors
+    return body
+
+
+class Api(flask_smorest.Api):
+    """flask-smorest's Api with this service's error handlers."""
+
+    ERROR_SCHEMA = ErrorSchema
+    # Each operation documents its own errors.
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_error_handlers(self) -> None:
+        super()._register_error_handlers()
+        self._app.register_error_handler(PaymentsError, handle_payments_error)
+        for fault in DATABASE_FAULTS:
+            self._app.register_error_handler(fault, handle_database_fault)
+
+    def handle_http_exception(self, error: HTTPException) -> ErrorResponse:
+        """Answer an error of Flask, and of marshmallow through webargs."""
+        headers = {name: value for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")}
+        code = error.code or 500
+        # webargs keeps marshmallow's messages, by location and field, in `data`.
+        errors = _make_encodable(getattr(error, "data", {}).get("messages", {}))
+        return make_error_body(code, _join_messages(errors), errors), code, headers
+
+
+def handle_payments_error(error: PaymentsError) -> ErrorResponse:
+    """Answer an error of the service with its status."""
+    message, errors, headers = str(error), None, {}
+    if isinstance(error, NotSignedIn):
+        headers = CHALLENGE
+    elif isinstance(error, Unavailable):
+        headers = RETRY_AFTER
+        if error.__cause__:
+            report_database_fault(error.__cause__)
+    elif isinstance(error, PreconditionFailed):
+        headers = {"ETag": quote_etag(str(error.version))}
+    elif isinstance(error, TransactionIdTaken) and request_state().may(Permission.READ):
+        message = f"{message} It is payment {error.payment_id}."
+    elif isinstance(error, Invalid):
+        errors = {"json": {field: [reason] for field, reason in error.fields.items()}}
+        message = _join_messages(errors)
+    return make_error_body(error.status, message, errors), error.status, headers
+
+
+def handle_database_fault(error: Exception) -> ErrorResponse:
+    """Answer a fault of the box, such as a full disk or a long lock, with 503. A fault of our own remains a 500."""
+    if isinstance(error, (peewee.IntegrityError, peewee.DataError, peewee.ProgrammingError)):
+        raise error
+    report_database_fault(error)
+    code = HTTPStatus.SERVICE_UNAVAILABLE
+    return make_error_body(code, "The database is not available now: try again."), code, RETRY_AFTER
+
+
+def report_database_fault(error: BaseException) -> None:
+    """Log why the database failed, and mark the request, so that its connection is closed."""
+    request_state().database_failed = True
+    # The first cause alone: an outage is long, and the full disk may be the log's own.
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    request, reason = flask.request, " ".join(str(error).split())
+    logger.error("The database failed at %s %s: %s", request.method, request.path, reason, exc_info=error)
+
+
+def _make_encodable(errors: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return errors by location and field; the client may have named an unknown field by what UTF-8 cannot encode."""
+    return {
+        location: {field.encode("utf-8", "replace").decode(): messages for field, messages in by_field.items()}
+        for location, by_field in errors.items()
+    }
+
+
+def _join_messages(errors: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return all messages in one line, each with its field."""
+    lines = []
+    for by_field in errors.values():
+        for field, messages in by_field.items():
+            text = " ".join(messages)
+            lines.append(text if field == "_schema" else f"{field}: {text}")
+    return " ".join(lines)

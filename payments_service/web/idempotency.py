@@ -1,0 +1,62 @@
+"""The Idempotency-Key header: a retry of a request changes nothing and gets the first response.
+
+As in the IETF's draft-ietf-httpapi-idempotency-key-header.
+"""
+import functools
+import hashlib
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import flask
+
+from .. import store
+from ..schemas.idempotency import IdempotencyKeySchema
+from ..store.idempotency import KeyedRequest, StoredResponse
+from .blueprint import Blueprint
+from .request_state import request_state
+
+REPLAYED = "Idempotency-Replayed"
+HEADERS = {REPLAYED: {"schema": {"const": "true"}, "description": "If this is the response to an earlier request"}}
+FURTHER_ERRORS = {400: "the Idempotency-Key is malformed", 422: "the Idempotency-Key was used with another body"}
+
+
+def idempotent(blp: Blueprint) -> Callable[[Callable[[Any], flask.Response]], Callable[..., Any]]:
+    """Make a view's requests safe to retry: its response is stored in one transaction with what it writes.
+
+    The whole view runs inside that write transaction, and runs again after a deadlock. So it must do no network or
+    file work, and nothing that takes long: it would keep all other writes waiting. Such work belongs between two
+    transactions, by `database.write_around`, in a view that is idempotent by itself, such as a PUT.
+
+    The view takes a body and returns a `Response`. Errors are not stored.
+    """
+
+    def decorate(view: Callable[[Any], flask.Response]) -> Callable[..., Any]:
+        @functools.wraps(view)
+        def idempotent_view(body: Any, headers: dict[str, str]) -> flask.Response:
+            if "key" not in headers:
+                return view(body)
+
+            def respond() -> StoredResponse:
+                response = view(body)
+                return StoredResponse(response.status_code, response.get_data(as_text=True))
+
+            request = flask.request
+            stored = store.idempotency.respond_once(
+                # Tokens without a user share their keys: a refreshed token must not pay twice.
+                KeyedRequest(request_state().user_id or "", request.method, request.path, headers["key"]),
+                hashlib.sha256(request.get_data()).hexdigest(),
+                timedelta(days=flask.current_app.config["IDEMPOTENCY_DAYS"]),
+                respond,
+            )
+            response = flask.Response(stored.body, stored.status, mimetype="application/json")
+            if stored.replayed:
+                response.headers[REPLAYED] = "true"
+            return response
+
+        idempotent_view.further_errors = FURTHER_ERRORS  # type: ignore[attr-defined]
+        with_key = blp.arguments(IdempotencyKeySchema, location="headers", error_status_code=400)(idempotent_view)
+        documented: Callable[..., Any] = blp.doc(responses={201: {"headers": HEADERS}})(with_key)
+        return documented
+
+    return decorate

@@ -1,0 +1,39 @@
+"""Ids in paths."""
+import functools
+import uuid
+
+from werkzeug.routing import BaseConverter, Map, UUIDConverter, ValidationError
+
+from ..codec import parse_uuid
+
+
+class UUIDInPath(UUIDConverter):
+    """Any text where a path has a UUID, None for text that is not one, so that no row is found.
+
+    Werkzeug's own converter lets such a path match no route, and the route says which permission to check first.
+    """
+
+    regex = r"[^/]+"
+    part_isolating = True
+
+    def to_python(self, value: str) -> uuid.UUID | None:  # type: ignore[override]
+        """Return the UUID or None; raises ValidationError for a word that is a path of its own, such as methods."""
+        if value in _find_reserved_words(self.map):
+            raise ValidationError
+        return parse_uuid(value)
+
+
+@functools.lru_cache(maxsize=100)
+def _find_reserved_words(url_map: Map) -> frozenset[str]:
+    """Return the words that routes have where other routes have a UUID: `methods` beside /payments/{id}."""
+    rules = [rule.rule for rule in url_map.iter_rules()]
+    prefixes = {rule[: rule.index("<uuid:")] for rule in rules if "<uuid:" in rule}
+    words = {rule[len(prefix):].split("/")[0] for prefix in prefixes for rule in rules if rule.startswith(prefix)}
+    return frozenset(word for word in words if not word.startswith("<"))
+
+
+class TicketInPath(BaseConverter):
+    """A ticket's id in a path: any text, also with slashes, because another service makes the ids."""
+
+    regex = r"[\s\S]+"
+    part_isolating = False

@@ -1,0 +1,55 @@
+"""What the service knows of the request that it handles: id, start, user, permissions, whether the database failed."""
+import re
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import flask
+import uuid_utils
+
+from ..store.history import Caller
+from ..tokens.permissions import Permission
+
+# A request id from outside that is safe in logs and in the history.
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(slots=True)
+class RequestState:
+    """The state of one request."""
+
+    request_id: str
+    started: float = field(default_factory=perf_counter)
+    user_id: str | None = None
+    permissions: frozenset[Permission] = frozenset()
+    database_failed: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """The time since the request arrived."""
+        return perf_counter() - self.started
+
+    @property
+    def caller(self) -> Caller:
+        """The user and the request, for the history."""
+        return Caller(self.user_id, self.request_id)
+
+    def may(self, permission: Permission) -> bool:
+        """Tell whether the access token grants a permission."""
+        return permission in self.permissions
+
+
+def begin_request() -> None:
+    """Give the current request its state. It keeps its X-Request-Id, as from nginx, or gets an id."""
+    sent = flask.request.headers.get("X-Request-Id", "")
+    flask.g.request_state = RequestState(sent if REQUEST_ID.fullmatch(sent) else uuid_utils.uuid4().hex)
+
+
+def request_state() -> RequestState:
+    """Return the state of the current request."""
+    state: RequestState = flask.g.request_state
+    return state
+
+
+def find_request_state() -> RequestState | None:
+    """Return the state of the current request, None outside of one, as in a command."""
+    return flask.g.get("request_state") if flask.has_app_context() else None

@@ -1,0 +1,71 @@
+"""What an application keeps for as long as it runs: its database, its metrics, its cache of tokens."""
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import flask
+
+from ..database import EXTENSION, set_database_finder
+from ..metrics import Metrics
+from ..tokens.access_tokens import TokenReader
+from ..tokens.keys import read_keys
+from .request_state import find_request_state
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The objects of one application."""
+
+    database: Any
+    metrics: Metrics
+    tokens: TokenReader
+    # Half of the threads may read long lists: payments need the rest.
+    long_lists: threading.BoundedSemaphore
+
+
+def runtime() -> Runtime:
+    """Return the objects of the current application."""
+    found: Runtime = flask.current_app.extensions[EXTENSION]
+    return found
+
+
+def find_database() -> Any:
+    """Return the database of the current application, None where there is none."""
+    return runtime().database if flask.has_app_context() else None
+
+
+def make_database(url: str, connections: int, metrics: Metrics) -> Any:
+    """Return the database of a URL with a pool of that many connections; nothing is connected yet."""
+    if url.startswith("sqlite:"):
+        from ..database.sqlite import Sqlite
+
+        return Sqlite(url, connections, metrics)
+    # A box with SQLite does without psycopg.
+    from ..database.postgresql import Postgresql
+
+    return Postgresql(url, connections, metrics)
+
+
+def return_connection(_error: BaseException | None) -> None:
+    """Return the request's connection to the pool. If the database failed, close it: the fault may be in it."""
+    database = find_database()
+    if database.is_closed():
+        return
+    state = find_request_state()
+    if state is not None and state.database_failed:
+        database.manual_close()
+    else:
+        database.close()
+
+
+def init_app(app: flask.Flask) -> None:
+    """Give `app` its objects; raises `SettingError` for invalid keys and unknown permissions."""
+    threads = app.config["THREADS"]
+    metrics = Metrics()
+    app.extensions[EXTENSION] = Runtime(
+        database=make_database(app.config["DATABASE_URL"], threads, metrics),
+        metrics=metrics,
+        tokens=TokenReader(app.config, read_keys(app.config)),
+        long_lists=threading.BoundedSemaphore(max(1, threads // 2)),
+    )
+    set_database_finder(find_database)
