@@ -22,8 +22,8 @@ TOKEN_LIFETIME = timedelta(hours=1)
 
 
 @contextmanager
-def one_line_refusals() -> Iterator[None]:
-    """Turn the errors that a technician can mend into one line without a stack trace."""
+def report_errors() -> Iterator[None]:
+    """Report expected errors, such as a database that cannot be reached, in one line without a stack trace."""
     try:
         yield
     except (PaymentsError, UnusableDatabase, BackupError) as error:
@@ -31,23 +31,23 @@ def one_line_refusals() -> Iterator[None]:
     except peewee.PeeweeException as error:
         raise click.ClickException(f"The database failed: {error}") from error
     except UnicodeEncodeError as error:
-        raise click.ClickException("What is given has to be UTF-8 text.") from error
+        raise click.ClickException("Arguments must be UTF-8 text.") from error
 
 
 class Group(AppGroup):
-    """Commands with refusals on one line."""
+    """A group of commands that report errors in one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was asked for."""
-        with one_line_refusals():
+        """Run a command of the group."""
+        with report_errors():
             return super().invoke(ctx)
 
 
-@click.command()
+@click.command("token")
 @with_appcontext
-def token() -> None:
-    """Print an access token with all permissions, good for an hour."""
-    with one_line_refusals():
+def print_token() -> None:
+    """Print an access token with all permissions, valid for one hour."""
+    with report_errors():
         click.echo(issue_token(flask.current_app.config, runtime().tokens.keys, TOKEN_LIFETIME))
 
 
@@ -55,17 +55,17 @@ def token() -> None:
 @with_appcontext
 def migrate() -> None:
     """Bring the database up to date."""
-    with one_line_refusals():
+    with report_errors():
         for name in database.migrate():
-            click.echo(f"Took {name}.")
+            click.echo(f"Applied {name}.")
     click.echo("The database is up to date.")
 
 
 @click.command("doctor")
 @with_appcontext
-def examine() -> None:
-    """Look at keys, database, clock and port, and say what is wrong and what to do; exits with 1 for a fault."""
-    with one_line_refusals():
+def run_doctor() -> None:
+    """Check keys, database, clock and port, and say how to fix what is wrong. Exits with 1 if there is a fault."""
+    with report_errors():
         findings = list(doctor.examine(flask.current_app.config))
     for finding in findings:
         click.echo(f"{finding.level:<8}{finding.text}")
@@ -74,52 +74,53 @@ def examine() -> None:
 
 
 @contextmanager
-def progress_bars() -> Iterator[backups.Progress]:
-    """Show long work on a terminal, and nothing where errors go elsewhere; what a command prints is not touched."""
+def show_progress() -> Iterator[backups.Progress]:
+    """Show the progress of long work on stderr if it is a terminal. Nothing goes to stdout."""
     hidden = not sys.stderr.isatty()
-    begun: dict[str, Any] = {}
-    with ExitStack() as bar:
+    # The progress bar of each step that has begun, None for a step of unknown length.
+    bars: dict[str, Any] = {}
+    with ExitStack() as open_bar:
 
-        def show(what: str, done: int = 0, total: int = 0) -> None:
-            if what not in begun:
-                bar.close()
-                begun[what] = None
+        def show(step: str, done: int = 0, total: int = 0) -> None:
+            if step not in bars:
+                open_bar.close()
+                bars[step] = None
                 if total:
-                    shown = click.progressbar(length=total, label=what, file=sys.stderr, hidden=hidden)
-                    begun[what] = bar.enter_context(shown)
+                    bar = click.progressbar(length=total, label=step, file=sys.stderr, hidden=hidden)
+                    bars[step] = open_bar.enter_context(bar)
                 elif not hidden:
-                    click.echo(f"{what} ...", err=True)
-            if begun[what]:
-                begun[what].update(done - begun[what].pos)
+                    click.echo(f"{step} ...", err=True)
+            if bars[step]:
+                bars[step].update(done - bars[step].pos)
 
         yield show
 
 
-@click.command()
+@click.command("backup")
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--keep", type=click.IntRange(1), help="Keep only so many backups in the folder, the newest.")
+@click.option("--keep", type=click.IntRange(1), help="Keep only this many backups in DIRECTORY, the newest ones.")
 @with_appcontext
-def backup(directory: Path, keep: int | None) -> None:
+def back_up(directory: Path, keep: int | None) -> None:
     """Write a backup into DIRECTORY and print its path.
 
-    The service may run. The folder is made if need be.
+    The service may be running. DIRECTORY is created if it does not exist.
     """
-    with one_line_refusals(), progress_bars() as progress:
+    with report_errors(), show_progress() as progress:
         path = backups.back_up(directory, keep, progress)
     click.echo(path)
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--force", is_flag=True, help="Replace a database that holds payments, or that is damaged.")
+@click.option("--force", is_flag=True, help="Replace a database that holds payments or is damaged.")
 @with_appcontext
 def restore(file: Path, force: bool) -> None:
-    """Put the backup FILE in the place of the database, and bring it up to date.
+    """Replace the database with the backup FILE, and migrate it.
 
-    The service has to be stopped. The old database is kept, and its path printed.
+    Stop the service first. The old database is kept, and its path is printed.
     """
-    with one_line_refusals():
-        with progress_bars() as progress:
+    with report_errors():
+        with show_progress() as progress:
             kept = backups.restore(file, force, progress)
         if kept:
             click.echo(f"The old database is kept in {kept}.")
@@ -152,7 +153,7 @@ def add_method(name: str) -> None:
 @click.argument("name")
 @click.argument("new_name")
 def rename_method(name: str, new_name: str) -> None:
-    """Give a payment method another name; its payments stay with it."""
+    """Rename a payment method. It keeps its id and its payments."""
     store.methods.rename(name, new_name)
 
 
@@ -176,7 +177,7 @@ def list_currencies() -> None:
     "--decimals",
     type=click.IntRange(0, MAX_DECIMALS),
     required=True,
-    help="0 for JPY, 2 for EUR, 8 for BTC; it stays for good.",
+    help="0 for JPY, 2 for EUR, 8 for BTC. It cannot be changed later.",
 )
 def add_currency(acronym: str, decimals: int) -> None:
     """Add a currency and print its id."""
@@ -187,8 +188,8 @@ def add_currency(acronym: str, decimals: int) -> None:
 @click.argument("acronym")
 @click.argument("new_acronym")
 def rename_currency(acronym: str, new_acronym: str) -> None:
-    """Give a currency another acronym; its payments stay with it."""
+    """Rename a currency. It keeps its id and its payments."""
     store.currencies.rename(acronym, new_acronym)
 
 
-COMMANDS = [token, migrate, examine, backup, restore, methods, currencies]
+COMMANDS = [print_token, migrate, run_doctor, back_up, restore, methods, currencies]

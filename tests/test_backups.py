@@ -43,7 +43,7 @@ def client_programs(engine, monkeypatch):
 def moments(monkeypatch):
     """Let a second pass with each command."""
     seconds = itertools.count()
-    monkeypatch.setattr(backups, "_now", lambda: f"20261122T{next(seconds):06}Z")
+    monkeypatch.setattr(backups, "_timestamp", lambda: f"20261122T{next(seconds):06}Z")
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_a_backup_that_is_made_while_tills_pay_has_all_that_was_acknowledged_bef
 
 @on_sqlite
 def test_writes_of_others_do_not_make_a_backup_begin_anew(app, paid, rows, insert_payments, tmp_path, monkeypatch):
-    monkeypatch.setattr(sqlite_backups, "STEP", 1)
+    monkeypatch.setattr(sqlite_backups, "PAGES_PER_STEP", 1)
     paid(transaction_id="before")
     done = []
 
@@ -231,7 +231,7 @@ def test_nothing_else_than_finished_backups_of_the_engine_is_deleted(engine, pai
 def test_the_backup_just_made_is_kept_also_if_the_clock_is_behind(paid, back_up, tmp_path, monkeypatch):
     paid()
     newer = [back_up().name for _ in range(2)]
-    monkeypatch.setattr(backups, "_now", lambda: "19700101T000000Z")
+    monkeypatch.setattr(backups, "_timestamp", lambda: "19700101T000000Z")
     made = back_up("--keep", "2").name
     assert names(tmp_path / "backups") == [made, newer[1]]
 
@@ -243,10 +243,10 @@ def test_a_backup_keeps_at_least_one(run, tmp_path, keep):
 
 def test_a_second_backup_of_the_same_second_does_not_replace_the_first(paid, back_up, run, monkeypatch):
     paid()
-    monkeypatch.setattr(backups, "_now", lambda: "20261122T021500Z")
+    monkeypatch.setattr(backups, "_timestamp", lambda: "20261122T021500Z")
     backup = back_up()
     before = backup.read_bytes()
-    assert f"{backup} is there already" in refusal(run("backup", backup.parent))
+    assert f"{backup} already exists" in refusal(run("backup", backup.parent))
     assert backup.read_bytes() == before
 
 
@@ -254,9 +254,9 @@ def test_what_an_interrupted_backup_left_is_removed_but_not_what_another_one_mak
     paid()
     folder = tmp_path / "backups"
     folder.mkdir()
-    with files.unfinished(folder) as of_another:
-        (folder / f"{files.UNFINISHED}left").mkdir()
-        (folder / f"{files.UNFINISHED}left" / "half").touch()
+    with files.staging_folder(folder) as of_another:
+        (folder / f"{files.STAGING_PREFIX}left").mkdir()
+        (folder / f"{files.STAGING_PREFIX}left" / "half").touch()
         backup = back_up()
         assert names(folder) == sorted([of_another.name, backup.name])
     assert names(folder) == [backup.name]
@@ -279,7 +279,7 @@ def test_a_damaged_database_is_not_backed_up(app, rows, insert_payments, run, fi
 
 
 def test_an_empty_database_is_not_backed_up(run, rows, tmp_path):
-    assert "is not a database of payments" in refusal(run("backup", tmp_path / "backups"))
+    assert "is not a payments database" in refusal(run("backup", tmp_path / "backups"))
     assert names(tmp_path / "backups") == []
 
 
@@ -465,7 +465,7 @@ def test_a_backup_of_a_newer_release_is_refused(paid, back_up, run, rows, asked)
     rows.execute("INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '2030-01-01')")
     backup = back_up()
     rows.execute("DELETE FROM schema_migration WHERE name = '9999_later'")
-    assert f"{backup} is of a newer release, with 9999_later" in refusal(run("restore", backup, "--force"))
+    assert f"{backup} was made by a newer release, which added 9999_later" in refusal(run("restore", backup, "--force"))
     assert ids(asked()) == [kept]
 
 
@@ -496,7 +496,7 @@ def test_a_file_of_something_else_is_refused(paid, run, asked, tmp_path):
     kept = paid()
     with closing(sqlite3.connect(tmp_path / "other.db")) as other:
         other.execute("CREATE TABLE payment (id TEXT)")
-    assert "is not a backup of payments" in refusal(run("restore", tmp_path / "other.db", "--force"))
+    assert "is not a payments backup" in refusal(run("restore", tmp_path / "other.db", "--force"))
     assert ids(asked()) == [kept]
 
 
@@ -588,7 +588,7 @@ def test_a_database_that_cannot_be_read_is_replaced_by_force_and_all_of_it_kept(
     else:
         file.write_bytes(content)
     of_log = log.read_bytes()
-    assert "only --force replaces it" in refusal(run("restore", backup))
+    assert "use --force to replace it" in refusal(run("restore", backup))
     assert log.read_bytes() == of_log
     kept = kept_in(run("restore", backup, "--force"))
     assert ids(asked()) == [first]
@@ -611,7 +611,7 @@ def killed_at_each_step(work, folder):
             do_until(step, work, folder)
         _, status = os.waitpid(process, 0)
         # Time passes in this process, too.
-        backups._now()
+        backups._timestamp()
         if not os.WIFSIGNALED(status):
             assert os.WEXITSTATUS(status) == 0
             assert step > 5
@@ -735,8 +735,8 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_the_co
     )
     calls = re.findall(r"(fsync|rename|link)\w*\((.*)\) += 0", trace.read_text())
     renamed = [number for number, (call, _) in enumerate(calls) if call == "rename"]
-    (last,) = [number for number in renamed if files.UNFINISHED in calls[number][1]]
-    assert calls[last - 1][0] == "fsync" and files.UNFINISHED in calls[last - 1][1]
+    (last,) = [number for number in renamed if files.STAGING_PREFIX in calls[number][1]]
+    assert calls[last - 1][0] == "fsync" and files.STAGING_PREFIX in calls[last - 1][1]
     folder = tmp_path / "more" if command == "backup" else file.parent
     assert calls[last + 1][0] == "fsync" and f"<{folder}>" in calls[last + 1][1]
 

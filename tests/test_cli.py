@@ -19,7 +19,7 @@ def run(make_new_app):
 
 def test_migrate_names_what_it_took_and_then_has_nothing_to_take(run):
     *taken, last = run("migrate").output.splitlines()
-    assert taken == [f"Took {path.stem}." for path in sorted(database.MIGRATIONS.glob("0*.py"))]
+    assert taken == [f"Applied {path.stem}." for path in sorted(database.MIGRATIONS.glob("0*.py"))]
     assert last == "The database is up to date."
     assert run("migrate").output == "The database is up to date.\n"
 
@@ -72,7 +72,7 @@ def test_a_renamed_currency_keeps_its_id(run, client):
         (["methods", "add", " "], "A name has 1 to 64 characters and no blanks around it."),
         (["methods", "add", " Voucher"], "A name has 1 to 64 characters and no blanks around it."),
         (["methods", "add", "x" * 65], "A name has 1 to 64 characters and no blanks around it."),
-        (["methods", "add", "\udcff"], "What is given has to be UTF-8 text."),
+        (["methods", "add", "\udcff"], "Arguments must be UTF-8 text."),
         (["methods", "rename", "Nothing", "Something"], "There is no payment method 'Nothing'."),
         (["methods", "rename", "Cash", "Credit Card"], "There is a payment method of this name already."),
         (["currencies", "add", "EUR", "--decimals", "2"], "There is a currency of this acronym already."),

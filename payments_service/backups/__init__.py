@@ -1,72 +1,84 @@
-"""Backups: one file each, made while the service runs, checked before it counts, and put back whole or not at all."""
+"""Backups: each is one file, made while the service runs, and verified. A restore replaces all data or none."""
 import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import peewee
 
 from ..database import current
 from ..database.sqlite import Sqlite
-from . import postgresql, sqlite
-from .files import BackupError, Progress, give_to_owner
+from .files import BackupError, Progress, chown_to_folder_owner
 
 __all__ = ["BackupError", "Progress", "back_up", "restore"]
 
 
 def back_up(directory: Path, keep: int | None, progress: Progress) -> Path:
-    """Write a backup of the current application's database into a folder, which is made if need be; return its path.
+    """Write a backup of the current application's database into `directory` and return its path.
 
-    It holds all that was acknowledged before. Of the finished backups of this engine in the folder only so many as
-    `keep` says are kept, the newest, and all for None. Raises `BackupError`.
+    It holds all payments that were acknowledged before this call. The folder is created if it does not exist. Of this
+    engine's backups in the folder, only the newest `keep` stay; with None, all stay. Raises `BackupError`.
     """
-    suffix = ".db" if isinstance(current.obj, Sqlite) else ".dump"
-    with _one_line_faults():
+    suffix = ".db" if _is_sqlite() else ".dump"
+    with _errors_as_backup_error():
         if not directory.exists():
             directory.mkdir(mode=0o700, parents=True)
-            give_to_owner(directory)
-        backup = directory / f"payments-{_now()}{suffix}"
+            chown_to_folder_owner(directory)
+        backup = directory / f"payments-{_timestamp()}{suffix}"
         if backup.exists():
-            raise BackupError(f"{backup} is there already")
-        _engine().back_up(current.obj, backup, progress)
+            raise BackupError(f"{backup} already exists")
+        _engine_module().back_up(current.obj, backup, progress)
         if keep is not None:
             _delete_old(backup, keep)
     return backup
 
 
 def restore(file: Path, force: bool, progress: Progress) -> Path | None:
-    """Put a backup in the place of the current application's database; return where the old one is kept, if there was.
+    """Replace the current application's database with a backup; return the path of the old database, if there was one.
 
-    A database that holds payments, or of which that is not known, is replaced only by `force`. At no instant is it
-    anything but the old one, the new one, or one that the service refuses to start with. Raises `BackupError`.
+    Without `force`, a database that holds payments or cannot be read is not replaced. If the restore is interrupted,
+    the database is the old one, the new one, or one that the service rejects at its start. Raises `BackupError`.
     """
-    with _one_line_faults():
+    with _errors_as_backup_error():
         if not file.is_file():
             raise BackupError(f"there is no file {file}")
-        return _engine().restore(current.obj, file.absolute(), _now(), force, progress)
+        kept: Path | None = _engine_module().restore(current.obj, file.absolute(), _timestamp(), force, progress)
+        return kept
 
 
-def _engine() -> Any:
-    return sqlite if isinstance(current.obj, Sqlite) else postgresql
+def _is_sqlite() -> bool:
+    return isinstance(current.obj, Sqlite)
 
 
-def _now() -> str:
+def _engine_module() -> ModuleType:
+    if _is_sqlite():
+        from . import sqlite
+
+        return sqlite
+    # Imported only when it is used: without psycopg, a process that uses SQLite needs less memory.
+    from . import postgresql
+
+    return postgresql
+
+
+def _timestamp() -> str:
     return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
 
 
 def _delete_old(newest: Path, keep: int) -> None:
-    # The one just made stays in any case: a box without a battery may have started with a clock that is years behind.
     name = re.compile(r"payments-\d{8}T\d{6}Z" + re.escape(newest.suffix))
+    # The new backup always stays. Its name may sort first: without a battery, a clock may have lost years.
     others = sorted(path for path in newest.parent.iterdir() if name.fullmatch(path.name) and path != newest)
     for path in others[: max(0, len(others) - (keep - 1))]:
         path.unlink()
 
 
 @contextmanager
-def _one_line_faults() -> Iterator[None]:
+def _errors_as_backup_error() -> Iterator[None]:
+    """Turn errors of the file system and the database into a `BackupError` with one line."""
     try:
         yield
     except (OSError, sqlite3.Error, peewee.PeeweeException) as error:

@@ -1,4 +1,4 @@
-"""What backups of both engines share: files that are finished or not there, and what is in them."""
+"""Shared by the backups of both engines: writing complete files, and checks before a restore."""
 import contextlib
 import fcntl
 import os
@@ -10,65 +10,77 @@ from typing import Protocol
 
 from ..database.migrating import MIGRATIONS
 
-UNFINISHED = ".payments-unfinished-"
+STAGING_PREFIX = ".payments-unfinished-"
 FIRST_MIGRATION = "0001_first_tables"
 
 
 class BackupError(Exception):
-    """A backup was not made or not restored; the text is one line that says why."""
+    """A backup or a restore failed. The message is one line that says why."""
 
 
 class Progress(Protocol):
-    """Is told what is being done and, where that is known, how much of it is done."""
+    """A callback for the progress of a step such as "Copying"."""
 
-    def __call__(self, what: str, done: int = 0, total: int = 0) -> None:
-        """Take note of it."""
+    def __call__(self, step: str, done: int = 0, total: int = 0) -> None:
+        """Report that `done` of `total` units of a step are complete; the total is 0 if it is not known."""
 
 
 @contextlib.contextmanager
-def unfinished(directory: Path) -> Iterator[Path]:
-    """Lend a folder inside of another for what is not finished yet, and remove those that a power cut has left."""
-    for left in directory.glob(f"{UNFINISHED}*"):
-        with contextlib.suppress(OSError), locked(left, fcntl.LOCK_NB):
-            shutil.rmtree(left)
-    lent = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=directory))
+def staging_folder(directory: Path) -> Iterator[Path]:
+    """Provide a temporary folder inside `directory` for unfinished files.
+
+    Files that are renamed from here to `directory` stay on the same file system, so the rename is atomic. Also removes
+    staging folders that a killed process or a power failure left behind.
+    """
+    for leftover in directory.glob(f"{STAGING_PREFIX}*"):
+        with contextlib.suppress(OSError), folder_lock(leftover, wait=False):
+            shutil.rmtree(leftover)
+    staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=directory))
     try:
-        # Nobody else removes it while the lock is held, which ends with this process.
-        with locked(lent):
-            yield lent
+        # The lock tells other processes that this folder is in use. It ends with this process.
+        with folder_lock(staging):
+            yield staging
     finally:
-        shutil.rmtree(lent, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def locked(directory: Path, flags: int = 0) -> Iterator[None]:
-    """Hold a folder's lock, which on the folder of a SQLite file keeps others from migrating it and writing to it."""
+def folder_lock(directory: Path, wait: bool = True) -> Iterator[None]:
+    """Hold the exclusive lock of a folder. On the folder of a SQLite file, it blocks migrations and writes.
+
+    Raises BlockingIOError if another process holds the lock and `wait` is false.
+    """
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(descriptor)
 
 
-def finish(made: Path, path: Path) -> None:
-    """Give a file that is complete its place, for its owner alone. It is on the disk then, or else what was there."""
-    made.chmod(0o600)
-    give_to_owner(made)
-    sync(made)
-    made.replace(path)
-    sync(path.parent)
+def move_into_place(finished: Path, path: Path) -> None:
+    """Atomically rename a finished file to `path`, readable and writable by its owner alone.
+
+    When this returns, the file and its name are on disk. After a power failure before that, `path` is either the new
+    file or what it was.
+    """
+    finished.chmod(0o600)
+    chown_to_folder_owner(finished)
+    fsync(finished)
+    finished.replace(path)
+    fsync(path.parent)
 
 
-def give_to_owner(path: Path) -> None:
-    """Give what root has made to whom the folder around it belongs to, which is the service's user."""
+def chown_to_folder_owner(path: Path) -> None:
+    """If this process runs as root, give a file to the owner of its folder, who is the service's user."""
     if os.geteuid() == 0:
-        owner = path.parent.stat() if not path.parent.name.startswith(UNFINISHED) else path.parent.parent.stat()
+        folder = path.parent.parent if path.parent.name.startswith(STAGING_PREFIX) else path.parent
+        owner = folder.stat()
         os.chown(path, owner.st_uid, owner.st_gid)
 
 
-def sync(path: Path) -> None:
-    """Return once a file's content, or the names in a folder, are on the disk."""
+def fsync(path: Path) -> None:
+    """Flush a file's content, or a folder's entries, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -76,17 +88,17 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def check_release(file: Path, migrations: Collection[str]) -> None:
-    """Raise `BackupError` unless these migrations make a file a backup that this release can restore."""
-    if FIRST_MIGRATION not in migrations:
-        raise BackupError(f"{file} is not a backup of payments")
-    unknown = sorted(set(migrations) - {path.stem for path in MIGRATIONS.glob("*.py")})
+def check_migrations(file: Path, applied: Collection[str]) -> None:
+    """Raise `BackupError` unless a file with these applied migrations is a backup that this release can restore."""
+    if FIRST_MIGRATION not in applied:
+        raise BackupError(f"{file} is not a payments backup")
+    unknown = sorted(set(applied) - {path.stem for path in MIGRATIONS.glob("*.py")})
     if unknown:
-        raise BackupError(f"{file} is of a newer release, with {', '.join(unknown)}")
+        raise BackupError(f"{file} was made by a newer release, which added {', '.join(unknown)}")
 
 
-def check_force(force: bool, payments: int) -> None:
-    """Raise `BackupError` for a database that holds payments unless it is to be replaced by force."""
+def require_force(force: bool, payments: int) -> None:
+    """Raise `BackupError` for a database with that many payments, unless there are none or `force` is true."""
     if payments and not force:
-        hold = "1 payment" if payments == 1 else f"{payments} payments"
-        raise BackupError(f"the database holds {hold}: with --force it is replaced, and the old one is kept")
+        count = "1 payment" if payments == 1 else f"{payments} payments"
+        raise BackupError(f"the database holds {count}: use --force to replace it; the old database is kept")

@@ -1,4 +1,4 @@
-"""Backups of PostgreSQL: dumps by its own programs, in its custom format."""
+"""Backups of PostgreSQL: dumps in the custom format of pg_dump, made and restored by PostgreSQL's programs."""
 import os
 import shutil
 import subprocess
@@ -17,23 +17,27 @@ from . import files
 from .files import BackupError, Progress
 
 TABLES = [*(table._meta.table_name for table in Table.__subclasses__()), "schema_migration"]
-SECRETS = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.dispchar == b"*"}
+# libpq marks the connection parameters that hold a secret, such as sslpassword, with "*".
+SECRET_PARAMETERS = {
+    option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.dispchar == b"*"
+}
 
-# The old and the new data are one transaction. Nobody writes from here on, but pg_dump can read.
+# One transaction drops the old data and restores the new. Its locks block writes but let pg_dump read the old data.
 BEGIN = """
 SET client_min_messages = warning;
 SET statement_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;
 BEGIN;
 {lock}
-SELECT {payments};
+SELECT {count_payments};
 """
-# All that this release has made, because an older backup does not name what it would have to drop.
+# Drops everything that this release has created. An older backup would not drop the tables that are newer than itself.
 DROP = """
 DROP TABLE IF EXISTS {tables} CASCADE;
-{functions}
+{drop_functions}
 """
-FUNCTIONS = """
+# The statements that drop the trigger functions of some tables.
+DROP_FUNCTIONS = """
 SELECT DISTINCT format('DROP FUNCTION %%s CASCADE;', tgfoid::regprocedure) FROM pg_trigger
 WHERE NOT tgisinternal AND tgrelid = ANY(%s::text[]::regclass[])
 """
@@ -41,61 +45,65 @@ WHERE NOT tgisinternal AND tgrelid = ANY(%s::text[]::regclass[])
 
 def back_up(database: Postgresql, backup: Path, progress: Progress) -> None:
     """Write a backup; raises `BackupError` and OSError."""
-    with files.unfinished(backup.parent) as folder:
-        dump = folder / backup.name
+    with files.staging_folder(backup.parent) as staging:
+        dump = staging / backup.name
         _dump(database, dump, progress)
         if files.FIRST_MIGRATION not in _migrations_in(dump):
-            raise BackupError(f"{database.location} is not a database of payments")
-        files.finish(dump, backup)
+            raise BackupError(f"{database.location} is not a payments database")
+        files.move_into_place(dump, backup)
 
 
-def restore(database: Postgresql, file: Path, moment: str, force: bool, progress: Progress) -> Path | None:
-    """Restore a backup and return where a dump of the old database is, beside it; raises `BackupError` and OSError."""
+def restore(database: Postgresql, file: Path, timestamp: str, force: bool, progress: Progress) -> Path | None:
+    """Restore a backup and return the path of a dump of the old database beside it, if there was an old database.
+
+    Raises `BackupError` and OSError.
+    """
     progress("Checking")
-    _check(file)
-    files.check_release(file, _migrations_in(file))
+    _check_readable(file)
+    files.check_migrations(file, _migrations_in(file))
     tables = [name for name in TABLES if database.execute_sql("SELECT to_regclass(%s)", (name,)).fetchone()[0]]
-    functions = [sql for (sql,) in database.execute_sql(FUNCTIONS, (tables,))]
+    drop_functions = [sql for (sql,) in database.execute_sql(DROP_FUNCTIONS, (tables,))]
     database.close()
     begin = BEGIN.format(
         lock=f"LOCK TABLE {', '.join(tables)} IN EXCLUSIVE MODE;" if tables else "",
-        payments="count(*) FROM payment" if "payment" in tables else "0",
+        count_payments="count(*) FROM payment" if "payment" in tables else "0",
     )
-    kept = file.with_name(f"payments-before-{moment}.dump") if tables else None
+    kept = file.with_name(f"payments-before-{timestamp}.dump") if tables else None
     if kept and kept.exists():
-        raise BackupError(f"{kept} is there already")
-    with files.unfinished(file.parent) as folder, _psql(database) as (say, hear):
-        say.write(begin)
-        say.flush()
-        files.check_force(force, int(hear.readline()))
+        raise BackupError(f"{kept} already exists")
+    with files.staging_folder(file.parent) as staging, _psql(database) as (sql_input, output):
+        sql_input.write(begin)
+        sql_input.flush()
+        files.require_force(force, int(output.readline()))
         if kept:
-            _dump(database, folder / kept.name, progress)
-            files.finish(folder / kept.name, kept)
+            _dump(database, staging / kept.name, progress)
+            files.move_into_place(staging / kept.name, kept)
         progress("Restoring")
-        say.write(DROP.format(tables=", ".join(TABLES), functions="\n".join(functions)))
-        say.flush()
+        sql_input.write(DROP.format(tables=", ".join(TABLES), drop_functions="\n".join(drop_functions)))
+        sql_input.flush()
         options = ["--clean", "--if-exists", "--no-owner", "--no-comments", "--file=-"]
-        _run("pg_restore", *options, str(file), stdout=say)
-        # Only now: without it, whatever ends this process or that one, PostgreSQL takes all of it back.
-        say.write("COMMIT;\n")
+        _run("pg_restore", *options, str(file), stdout=sql_input)
+        # The last statement: if this process or psql ends before it, PostgreSQL rolls everything back.
+        sql_input.write("COMMIT;\n")
     return kept
 
 
 def _dump(database: Postgresql, target: Path, progress: Progress) -> None:
     progress("Dumping")
-    conninfo, secret = _connection(database)
+    conninfo, password = _connection(database)
     options = ["--format=custom", "--no-password", f"--file={target}", f"--dbname={conninfo}"]
-    _run("pg_dump", *options, env=secret)
+    _run("pg_dump", *options, env=password)
     progress("Checking")
-    _check(target)
+    _check_readable(target)
 
 
-def _check(file: Path) -> None:
-    """Raise `BackupError` unless a dump can be read to its end: to list its contents takes no more than its head."""
+def _check_readable(file: Path) -> None:
+    """Raise `BackupError` unless the whole dump can be read. Listing its contents would read only its header."""
     _run("pg_restore", f"--file={os.devnull}", str(file))
 
 
 def _migrations_in(file: Path) -> list[str]:
+    """Return the names of the migrations that were applied to the dumped database."""
     options = ["--data-only", "--table=schema_migration", "--file=-"]
     script = _run("pg_restore", *options, str(file), stdout=subprocess.PIPE)
     rows = script.partition("\nCOPY ")[2].partition("\n\\.")[0].splitlines()[1:]
@@ -104,15 +112,15 @@ def _migrations_in(file: Path) -> list[str]:
 
 @contextmanager
 def _psql(database: Postgresql) -> Iterator[tuple[IO[str], IO[str]]]:
-    """Let psql run what is written to the one file, up to the first error, with its answers in the other.
+    """Run psql and provide its input and output. It stops at the first error in the SQL that it reads.
 
-    Raises `BackupError` if it fails.
+    Raises `BackupError` if psql fails.
     """
-    conninfo, secret = _connection(database)
-    command = [_program("psql"), "--no-psqlrc", "--no-password", "--quiet", "--no-align", "--tuples-only"]
+    conninfo, password = _connection(database)
+    command = [_find_program("psql"), "--no-psqlrc", "--no-password", "--quiet", "--no-align", "--tuples-only"]
     command += ["--set=ON_ERROR_STOP=1", f"--dbname={conninfo}"]
-    environment = os.environ | {"LC_ALL": "C"} | secret
-    failed = None
+    environment = os.environ | {"LC_ALL": "C"} | password
+    failure = None
     with tempfile.TemporaryFile("w+") as errors:
         pipe = subprocess.PIPE
         with subprocess.Popen(
@@ -121,45 +129,49 @@ def _psql(database: Postgresql) -> Iterator[tuple[IO[str], IO[str]]]:
             try:
                 yield cast(IO[str], psql.stdin), cast(IO[str], psql.stdout)
             except (BackupError, BrokenPipeError, ValueError) as error:
-                # If psql has ended, it says better why.
-                failed = error
+                # If psql has failed too, its own message is the cause, and is raised below.
+                failure = error
             psql.communicate()
         errors.seek(0)
         if psql.returncode:
-            raise BackupError(_reason("psql", errors.read())) from failed
-    if failed:
-        raise failed
+            raise BackupError(_error_message("psql", errors.read())) from failure
+    if failure:
+        raise failure
 
 
 def _connection(database: Postgresql) -> tuple[str, dict[str, str]]:
-    """Return the connection parameters to show, and the password as PostgreSQL's programs take it."""
+    """Return the connection string without the password, and the environment variable that passes the password.
+
+    Raises `BackupError` for other secrets: they can only be passed as arguments, which all users can see.
+    """
     parameters = dict(database.connect_params)
-    secret = {"PGPASSWORD": parameters.pop("password")} if "password" in parameters else {}
-    for name in SECRETS & parameters.keys():
-        raise BackupError(f"PostgreSQL's programs take {name} only where everybody can read it")
-    return make_conninfo(dbname=database.database, **parameters), secret
+    password = {"PGPASSWORD": parameters.pop("password")} if "password" in parameters else {}
+    for name in SECRET_PARAMETERS & parameters.keys():
+        raise BackupError(f"{name} cannot be passed to PostgreSQL's programs without showing it to all users")
+    return make_conninfo(dbname=database.database, **parameters), password
 
 
-def _program(name: str) -> str:
-    found = shutil.which(name)
-    if not found:
+def _find_program(name: str) -> str:
+    path = shutil.which(name)
+    if not path:
         raise BackupError(f"{name} is not installed: install the package postgresql-client")
-    return found
+    return path
 
 
 def _run(program: str, *options: str, env: dict[str, str] | None = None, stdout: int | IO[str] | None = None) -> str:
-    """Run one of PostgreSQL's programs and return what it has written to a pipe; raises `BackupError` if it fails."""
-    command = [_program(program), *options]
+    """Run one of PostgreSQL's programs and return what it wrote to a pipe; raises `BackupError` if it fails."""
+    command = [_find_program(program), *options]
+    # In other languages, `_error_message` would not recognize the messages.
     environment = os.environ | {"LC_ALL": "C"} | (env or {})
     result = subprocess.run(command, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
     if result.returncode:
-        raise BackupError(_reason(program, result.stderr))
+        raise BackupError(_error_message(program, result.stderr))
     return result.stdout or ""
 
 
-def _reason(program: str, said: str) -> str:
-    reason = " ".join(said.split()) or f"{program} failed"
-    # An older pg_dump refuses the server, and a newer pg_restore may use settings that the server does not know.
-    if "server version mismatch" in said or "unrecognized configuration parameter" in said:
-        return f"install a postgresql-client of the server's version: {reason}"
-    return reason
+def _error_message(program: str, stderr: str) -> str:
+    message = " ".join(stderr.split()) or f"{program} failed"
+    # An older pg_dump rejects a newer server. A newer pg_restore may use settings that an older server does not have.
+    if "server version mismatch" in stderr or "unrecognized configuration parameter" in stderr:
+        return f"install a postgresql-client of the server's version: {message}"
+    return message

@@ -1,4 +1,4 @@
-"""Backups of SQLite: files that hold a whole database each."""
+"""Backups of SQLite: each is a complete database in one file."""
 import fcntl
 import os
 import sqlite3
@@ -8,11 +8,11 @@ from pathlib import Path
 from ..database.sqlite import Sqlite
 from ..errors import UnusableDatabase
 from . import files
-from .files import BackupError, Progress
+from .files import BackupError, Progress, folder_lock
 
-# Pages of 4 KiB between two signs of progress.
-STEP = 1024
-# The bytes that each connection has a shared lock on as long as it is open (https://sqlite.org/src/file/src/os.h).
+# Pages, of 4 KiB each, to copy before progress is reported again.
+PAGES_PER_STEP = 1024
+# Every open connection holds a shared lock on these bytes (https://sqlite.org/src/file/src/os.h).
 SHARED_FIRST, SHARED_SIZE = 0x40000002, 510
 IN_USE = "the database is in use: stop the service first"
 
@@ -21,62 +21,69 @@ def back_up(database: Sqlite, backup: Path, progress: Progress) -> None:
     """Write a backup; raises `BackupError`, OSError and sqlite3.Error."""
     if not database.path.exists():
         raise BackupError(f"there is no database {database.path}")
-    with files.unfinished(backup.parent) as folder:
-        copy = folder / backup.name
+    with files.staging_folder(backup.parent) as staging:
+        copy = staging / backup.name
         if files.FIRST_MIGRATION not in _copy(database.path, copy, progress):
-            raise BackupError(f"{database.path} is not a database of payments")
-        files.finish(copy, backup)
+            raise BackupError(f"{database.path} is not a payments database")
+        files.move_into_place(copy, backup)
 
 
-def restore(database: Sqlite, file: Path, moment: str, force: bool, progress: Progress) -> Path | None:
-    """Restore a backup and return where the old database is; raises `BackupError`, OSError and sqlite3.Error."""
+def restore(database: Sqlite, file: Path, timestamp: str, force: bool, progress: Progress) -> Path | None:
+    """Restore a backup and return the path of the old database, if there was one.
+
+    Raises `BackupError`, OSError and sqlite3.Error.
+    """
     path = database.path
     if path.exists() and file.samefile(path):
         raise BackupError(f"{file} is the database itself")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with files.unfinished(path.parent) as folder:
-        new = folder / path.name
-        files.check_release(file, _copy(file, new, progress))
-        kept = path.with_name(f"{path.name}.before-{moment}")
-        with files.locked(path.parent):
+    with files.staging_folder(path.parent) as staging:
+        new = staging / path.name
+        files.check_migrations(file, _copy(file, new, progress))
+        kept = path.with_name(f"{path.name}.before-{timestamp}")
+        with folder_lock(path.parent):
             try:
                 database.check()
             except UnusableDatabase as error:
                 if not force:
-                    raise BackupError(f"the database cannot be read ({error}): only --force replaces it") from error
+                    raise BackupError(f"the database cannot be read ({error}): use --force to replace it") from error
                 _replace_damaged(path, new, kept)
                 return kept
             if path.exists():
-                _replace_sound(path, new, kept, force)
+                _replace_intact(path, new, kept, force)
                 return kept
-            files.finish(new, path)
+            files.move_into_place(new, path)
             return None
 
 
 def _copy(source: Path, target: Path, progress: Progress) -> list[str]:
-    """Copy a database as it is at one moment, whatever others write meanwhile; return the names of its migrations.
+    """Copy a consistent snapshot of a database to one file, and return the names of its applied migrations.
 
-    The copy is one file. Raises `BackupError` if it is not sound, and sqlite3.Error.
+    Other processes may write to the source meanwhile. Raises `BackupError` if the copy is damaged, and sqlite3.Error.
     """
     try:
-        with closing(_connect(source, "ro")) as opened, closing(_connect(target, "rwc")) as copy:
-            # It is synced as a whole in the end.
+        with closing(_connect(source, "ro")) as source_db, closing(_connect(target, "rwc")) as copy:
+            # The finished file is synced as a whole.
             copy.execute("PRAGMA synchronous = off")
-            # One read transaction: without it, each write of another process makes the copying begin anew.
-            opened.execute("BEGIN")
-            tables = {name for (name,) in opened.execute("SELECT name FROM sqlite_master")}
-            opened.backup(
-                copy, pages=STEP, progress=lambda _, remaining, total: progress("Copying", total - remaining, total)
+            # Without a read transaction, each write of another process makes the backup start from the beginning.
+            source_db.execute("BEGIN")
+            tables = {name for (name,) in source_db.execute("SELECT name FROM sqlite_master")}
+            source_db.backup(
+                copy,
+                pages=PAGES_PER_STEP,
+                progress=lambda _, remaining, total: progress("Copying", total - remaining, total),
             )
             progress("Checking")
+            # The copy inherits WAL mode, in which reading it would need further files.
             copy.execute("PRAGMA journal_mode = delete")
-            (found,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
-            if found != "ok":
-                raise BackupError(f"{source} is damaged: {' '.join(found.split())}")
+            (result,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
+            if result != "ok":
+                raise BackupError(f"{source} is damaged: {' '.join(result.split())}")
             if "schema_migration" not in tables:
                 return []
             return [name for (name,) in copy.execute("SELECT name FROM schema_migration")]
     except sqlite3.OperationalError:
+        # For example a full disk or a locked file, which is not damage.
         raise
     except sqlite3.DatabaseError as error:
         raise BackupError(f"{source} is damaged: {error}") from error
@@ -86,51 +93,54 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
 
 
-def _replace_sound(path: Path, new: Path, kept: Path, force: bool) -> None:
-    """Put a new file in the place of a database, which becomes one file of another name."""
+def _replace_intact(path: Path, new: Path, kept: Path, force: bool) -> None:
+    """Replace a database that can be read. It is kept as one file under another name."""
     with closing(_connect(path, "rw")) as old:
-        is_there = old.execute("SELECT 1 FROM sqlite_master WHERE name = 'payment'").fetchone()
-        files.check_force(force, old.execute("SELECT count(*) FROM payment").fetchone()[0] if is_there else 0)
+        has_payments = old.execute("SELECT 1 FROM sqlite_master WHERE name = 'payment'").fetchone()
+        files.require_force(force, old.execute("SELECT count(*) FROM payment").fetchone()[0] if has_payments else 0)
         try:
-            # Writes the -wal file into the database, and takes it away, but only if nobody else has it open.
+            # Moves the content of the -wal file into the database and deletes that file. This fails while another
+            # connection is open.
             old.execute("PRAGMA journal_mode = delete")
-            # Who opens it only now can do nothing to it: SQLite refuses to begin a -wal file once it has moved.
+            # Blocks connections that open from now on. When this lock ends, SQLite does not let them start a -wal file,
+            # because the database file has moved.
             old.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorname.startswith("SQLITE_BUSY"):
                 raise BackupError(IN_USE) from error
             raise
-        # A second name, not another one: at no instant is there no database, in whose place a start would make one.
+        # A hard link, not a rename: if the path were free for a moment, a starting service would create a database.
         os.link(path, kept)
         kept.chmod(0o600)
-        files.sync(path.parent)
-        files.finish(new, path)
+        files.fsync(path.parent)
+        files.move_into_place(new, path)
 
 
 def _replace_damaged(path: Path, new: Path, kept: Path) -> None:
-    """Put a new file in the place of what is left of a database, of which every file is kept by another name."""
+    """Replace a damaged or missing database. All files that are left of it are kept under other names."""
     if path.exists() and _is_open(path):
         raise BackupError(IN_USE)
-    for ending in ("", "-wal", "-journal"):
-        if os.path.exists(f"{path}{ending}"):
-            os.link(f"{path}{ending}", f"{kept}{ending}")
-    files.sync(path.parent)
-    # SQLite would write an old -wal file into the new database, and without it what is left may pass for sound. With
-    # this in its place the service does not start.
+    for suffix in ("", "-wal", "-journal"):
+        if os.path.exists(f"{path}{suffix}"):
+            os.link(f"{path}{suffix}", f"{kept}{suffix}")
+    files.fsync(path.parent)
+    # The old -wal file has to go first, because SQLite would apply it to the new database. But without its -wal file,
+    # the old database might pass the check of the next start. The placeholder fails that check if the restore is
+    # interrupted between these steps.
     placeholder = new.with_name("placeholder")
     placeholder.write_text("A restore of the database was interrupted: run it again.\n")
-    files.finish(placeholder, path)
-    for ending in ("-wal", "-journal", "-shm"):
-        Path(f"{path}{ending}").unlink(missing_ok=True)
-    files.sync(path.parent)
-    files.finish(new, path)
+    files.move_into_place(placeholder, path)
+    for suffix in ("-wal", "-journal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    files.fsync(path.parent)
+    files.move_into_place(new, path)
 
 
 def _is_open(path: Path) -> bool:
-    """Tell whether another process has a database open, also one that SQLite cannot read."""
-    with open(path, "rb+") as opened:
+    """Return whether another process has the database open. Works for damaged files too, which SQLite cannot open."""
+    with open(path, "rb+") as file:
         try:
-            fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB, SHARED_SIZE, SHARED_FIRST)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, SHARED_SIZE, SHARED_FIRST)
             return False
         except (BlockingIOError, PermissionError):
             return True
