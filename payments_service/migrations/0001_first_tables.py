@@ -1,9 +1,9 @@
-"""Build the tables and put in the methods and currencies that every installation starts with."""
+"""Create the first tables, and the methods and currencies that every installation starts with."""
 from peewee import (
     BigIntegerField, Check, CompositeKey, Field, ForeignKeyField, Model, SmallIntegerField, TextField, UUIDField,
 )
 
-# The same on every installation, so that tills can be set up before the box is.
+# The ids are the same on every installation, so tills can be configured before the service is installed.
 METHODS = {
     "01950000-0000-7000-8000-000000000001": "Cash",
     "01950000-0000-7000-8000-000000000002": "Credit Card",
@@ -19,13 +19,13 @@ CURRENCIES = {
 
 
 class MomentField(Field):
-    """A column for a moment and its zone."""
+    """A column for a time with its time zone."""
 
     field_type = "TIMESTAMPTZ"
 
 
 def up(migrator, db):
-    """Run the migration."""
+    """Apply the migration."""
     class Table(Model):
         class Meta:
             database = db
@@ -51,7 +51,8 @@ def up(migrator, db):
         transaction_id = TextField(
             unique=True, constraints=[Check("trim(transaction_id) <> '' AND length(transaction_id) <= 128")]
         )
-        # SQLite lets text and fractions into any column: text counts as more than any number, and the cast cuts off.
+        # SQLite stores text and fractions in any column. The first check rejects text, which SQLite compares as greater
+        # than any number. The second rejects fractions, which the cast truncates.
         minor_units = BigIntegerField(
             constraints=[
                 Check("minor_units BETWEEN 0 AND 9223372036854775807"),

@@ -1,4 +1,4 @@
-"""Let each payment know its version, and when it was made and last changed."""
+"""Add a version, a creation time and a change time to each payment."""
 from datetime import datetime, timedelta, timezone
 
 from peewee import SqliteDatabase
@@ -6,24 +6,24 @@ from peewee import SqliteDatabase
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-def text_of(moment):
-    """Return a moment as the text that SQLite holds."""
-    return moment.isoformat(sep=" ", timespec="microseconds")
+def format_time(time):
+    """Return a time as text, in the format that SQLite stores."""
+    return time.isoformat(sep=" ", timespec="microseconds")
 
 
-def made_at(payment_id, now):
-    """Return when a UUIDv7 was made (RFC 9562, section 5.7), `now` for any other id."""
+def creation_time(payment_id, now):
+    """Return the creation time in a UUIDv7 (RFC 9562, section 5.7), or `now` for any other id or a future time."""
     try:
         milliseconds = int(payment_id[:12], 16)
         known = payment_id[12] == "7" and milliseconds <= (now - EPOCH) // timedelta(milliseconds=1)
     except (TypeError, ValueError, IndexError):
-        # SQLite holds whatever somebody has put in by hand.
+        # SQLite accepts any value as an id, for example from an edit by hand.
         known = False
-    return text_of(EPOCH + timedelta(milliseconds=milliseconds) if known else now)
+    return format_time(EPOCH + timedelta(milliseconds=milliseconds) if known else now)
 
 
-# The same on PostgreSQL. A bit string, because it reads no hexadecimal numbers.
-MADE_AT = """
+# The same for PostgreSQL. It uses a bit string, because versions before 16 do not cast hexadecimal text to a number.
+CREATION_TIME = """
     CASE WHEN substr(id::text, 15, 1) = '7' AND {moment} <= now() THEN {moment} ELSE now() END
 """.format(
     moment="""
@@ -34,15 +34,15 @@ MADE_AT = """
 
 
 def up(migrator, db):
-    """Run the migration. Nobody knows when the payments that are there were changed, so it says that they were not."""
+    """Apply the migration. The change time of existing payments is unknown, so it is set to their creation time."""
     db.execute_sql("ALTER TABLE payment ADD COLUMN version INTEGER NOT NULL DEFAULT 1 CHECK (version > 0)")
     for name in ("created_at", "changed_at"):
-        # SQLite adds no column that must have a value without a constant that is it at first, and never drops that.
-        db.execute_sql(f"ALTER TABLE payment ADD COLUMN {name} TIMESTAMPTZ NOT NULL DEFAULT '{text_of(EPOCH)}'")
+        # SQLite adds a NOT NULL column only with a constant default, and cannot remove the default later.
+        db.execute_sql(f"ALTER TABLE payment ADD COLUMN {name} TIMESTAMPTZ NOT NULL DEFAULT '{format_time(EPOCH)}'")
     if isinstance(db, SqliteDatabase):
         now = datetime.now(timezone.utc)
-        db.connection().create_function("made_at", 1, lambda payment_id: made_at(payment_id, now))
-        made = "made_at(id)"
+        db.connection().create_function("made_at", 1, lambda payment_id: creation_time(payment_id, now))
+        time = "made_at(id)"
     else:
-        made = MADE_AT
-    db.execute_sql(f"UPDATE payment SET created_at = {made}, changed_at = {made}")
+        time = CREATION_TIME
+    db.execute_sql(f"UPDATE payment SET created_at = {time}, changed_at = {time}")

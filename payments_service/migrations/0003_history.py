@@ -1,4 +1,4 @@
-"""Build the history, of which the database itself lets nobody change or delete anything."""
+"""Create the history table. Triggers make it append-only."""
 from peewee import BigAutoField, Check, Field, Model, SqliteDatabase, TextField, UUIDField
 
 SQLITE = [
@@ -10,7 +10,7 @@ SQLITE = [
     CREATE TRIGGER history_is_not_deleted BEFORE DELETE ON history
     BEGIN SELECT RAISE(ABORT, 'history is append-only'); END
     """,
-    # INSERT OR REPLACE deletes without the trigger above.
+    # INSERT OR REPLACE deletes the old row without running the DELETE trigger.
     """
     CREATE TRIGGER history_is_not_replaced BEFORE INSERT ON history
     WHEN EXISTS (SELECT 1 FROM history WHERE id = NEW.id)
@@ -30,23 +30,23 @@ POSTGRESQL = [
     CREATE TRIGGER history_is_not_emptied BEFORE TRUNCATE ON history
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_change_history()
     """,
-    # Also for sessions that replicate.
+    # Triggers that are not ALWAYS do not run in replication sessions.
     "ALTER TABLE history ENABLE ALWAYS TRIGGER history_is_not_changed",
     "ALTER TABLE history ENABLE ALWAYS TRIGGER history_is_not_emptied",
 ]
 
 
 class MomentField(Field):
-    """A column for a moment and its zone."""
+    """A column for a time with its time zone."""
 
     field_type = "TIMESTAMPTZ"
 
 
 def up(migrator, db):
-    """Run the migration."""
+    """Apply the migration."""
     class History(Model):
         id = BigAutoField()
-        # No foreign key: the history of a payment outlives it.
+        # Not a foreign key, because the history of a payment stays when the payment is deleted.
         payment_id = UUIDField()
         at = MomentField()
         user_id = TextField(null=True)

@@ -1,8 +1,8 @@
-"""Build the indexes that serve lists in the order of ids, most in place of those that had no ids."""
+"""Create indexes that end with the id, to read lists in the order of ids. Most replace indexes without it."""
 
 
 def up(migrator, db):
-    """Run the migration."""
+    """Apply the migration."""
     for index in ("payment_method_id", "payment_currency_id", "ticket_payment_ticket_id"):
         db.execute_sql(f"DROP INDEX {index}")
     for column in ("method_id", "currency_id", "created_at"):
