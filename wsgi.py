@@ -1,4 +1,4 @@
-"""The way in: `python wsgi.py` serves, `flask --app wsgi` runs a command."""
+"""The entry point: `python wsgi.py` starts the service, `flask --app wsgi` runs a command."""
 import logging
 import os
 import sys
@@ -6,7 +6,7 @@ import sys
 from payments_service import SettingError, UnusableDatabase, __version__, create_app, database, logs, server
 from payments_service.web.runtime import runtime
 
-# The database is for the service's own user alone, like the secret.
+# Only the service's own user may read the files that it creates.
 os.umask(0o077)
 logs.configure("logfmt")
 
@@ -18,15 +18,15 @@ except SettingError as error:
 
 
 def main() -> None:
-    """Bring the database up to date and serve."""
+    """Migrate the database and serve requests until the process is stopped."""
     with app.app_context():
         try:
             database.migrate()
         except UnusableDatabase as error:
             sys.exit(f"payments: {error}")
         keys = runtime().tokens.keys
-        facts = {"version": __version__, "database": database.current.location, "keys": keys.algorithm}
-        logging.info("Starting", extra=facts | {"keys_from": keys.source})
+        fields = {"version": __version__, "database": database.current.location, "keys": keys.algorithm}
+        logging.info("Starting", extra=fields | {"keys_from": keys.source})
     server.serve(app)
 
 
