@@ -61,8 +61,8 @@ def folder_lock(directory: Path, wait: bool = True) -> Iterator[None]:
 def move_into_place(finished: Path, path: Path) -> None:
     """Atomically rename a finished file to `path`, readable and writable by its owner alone.
 
-    When this returns, the file and its name are on disk. After a power failure before that, `path` is either the new
-    file or what it was.
+    When this returns, the file and its name are on disk. If the power fails earlier, `path` is either the new file or
+    unchanged.
     """
     finished.chmod(0o600)
     chown_to_folder_owner(finished)
