@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import flask
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from .errors import SettingError
 
@@ -59,10 +61,6 @@ def _is_valid_postgresql_url(url: str) -> bool:
 
     An unencoded @, / or = in a password moves parts of it into the host, port or database name, which are logged.
     """
-    # Imported only for a PostgreSQL URL: without psycopg, a process that uses SQLite needs less memory.
-    import psycopg
-    from psycopg.conninfo import conninfo_to_dict
-
     try:
         parameters = conninfo_to_dict(url)
     except psycopg.ProgrammingError:

@@ -11,6 +11,7 @@ import peewee
 
 from ..database import current
 from ..database.sqlite import Sqlite
+from . import postgresql, sqlite
 from .files import BackupError, Progress, chown_to_folder_owner
 
 __all__ = ["BackupError", "Progress", "back_up", "restore"]
@@ -54,14 +55,7 @@ def _is_sqlite() -> bool:
 
 
 def _engine_module() -> ModuleType:
-    if _is_sqlite():
-        from . import sqlite
-
-        return sqlite
-    # Imported only when it is used: without psycopg, a process that uses SQLite needs less memory.
-    from . import postgresql
-
-    return postgresql
+    return sqlite if _is_sqlite() else postgresql
 
 
 def _timestamp() -> str:

@@ -1,6 +1,5 @@
 """Shared by the backups of both engines: writing complete files, and checks before a restore."""
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
@@ -8,6 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from ..database.locks import folder_lock
 from ..database.migrating import MIGRATIONS
 
 STAGING_PREFIX = ".payments-unfinished-"
@@ -33,7 +33,7 @@ def staging_folder(directory: Path) -> Iterator[Path]:
     staging folders that a killed process or a power failure left behind.
     """
     for leftover in directory.glob(f"{STAGING_PREFIX}*"):
-        with contextlib.suppress(OSError), folder_lock(leftover, wait=False):
+        with contextlib.suppress(OSError), folder_lock(leftover, timeout_seconds=0):
             shutil.rmtree(leftover)
     staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=directory))
     try:
@@ -42,20 +42,6 @@ def staging_folder(directory: Path) -> Iterator[Path]:
             yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def folder_lock(directory: Path, wait: bool = True) -> Iterator[None]:
-    """Hold the exclusive lock of a folder. On the folder of a SQLite file, it blocks migrations and writes.
-
-    Raises BlockingIOError if another process holds the lock and `wait` is false.
-    """
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def move_into_place(finished: Path, path: Path) -> None:

@@ -5,10 +5,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from ..database.locks import folder_lock
 from ..database.sqlite import Sqlite
 from ..errors import UnusableDatabase
 from . import files
-from .files import BackupError, Progress, folder_lock
+from .files import BackupError, Progress
 
 # Pages, of 4 KiB each, to copy before progress is reported again.
 PAGES_PER_STEP = 1024

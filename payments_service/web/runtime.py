@@ -6,6 +6,8 @@ from typing import Any
 import flask
 
 from ..database import EXTENSION, set_database_finder
+from ..database.postgresql import Postgresql
+from ..database.sqlite import Sqlite
 from ..metrics import Metrics
 from ..tokens.access_tokens import TokenReader
 from ..tokens.keys import read_keys
@@ -16,7 +18,7 @@ from .request_state import find_request_state
 class Runtime:
     """The objects of one application."""
 
-    database: Any
+    database: Sqlite | Postgresql
     metrics: Metrics
     tokens: TokenReader
     # Half of the threads may read long lists: payments need the rest.
@@ -34,16 +36,10 @@ def find_database() -> Any:
     return runtime().database if flask.has_app_context() else None
 
 
-def make_database(url: str, connections: int, metrics: Metrics) -> Any:
+def make_database(url: str, connections: int, metrics: Metrics) -> Sqlite | Postgresql:
     """Return the database of a URL with a pool of that many connections; nothing is connected yet."""
-    if url.startswith("sqlite:"):
-        from ..database.sqlite import Sqlite
-
-        return Sqlite(url, connections, metrics)
-    # A box with SQLite does without psycopg.
-    from ..database.postgresql import Postgresql
-
-    return Postgresql(url, connections, metrics)
+    engine = Sqlite if url.startswith("sqlite:") else Postgresql
+    return engine(url, connections, metrics)
 
 
 def return_connection(_error: BaseException | None) -> None:
