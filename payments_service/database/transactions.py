@@ -17,6 +17,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Before = TypeVar("Before")
 Done = TypeVar("Done")
+Constraints = Mapping[str, Callable[[], Exception]]
 
 
 class RetryWrite(peewee.OperationalError):
@@ -45,9 +46,7 @@ def on_commit(function: Callable[[], Any]) -> None:
 # The constraint errors are made by functions, not by a generator's context manager: that would leave a reference cycle.
 # The error of a rejected write holds its cursor. In a cycle, the cursor waits for the garbage collector, and a thread
 # that collects the cursor of a SQLite connection which waits for a lock stops every thread until that wait ends.
-def write(
-    constraints: Mapping[str, Callable[[], Exception]] | None = None,
-) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def write(constraints: Constraints | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator: make a function one write transaction, which is on the disk when the function returns.
 
     Called inside of another write, the function is a part of that transaction. It is called again after a serialization
@@ -63,12 +62,10 @@ def write(
             try:
                 return function(*args, **kwargs)
             except peewee.IntegrityError as error:
-                make_error = errors.get(violated_constraint(error))
-                if make_error is not None:
-                    raise make_error() from error
-                if violates_foreign_key(error):
-                    raise Conflict("Other records refer to this one, or one that it refers to is gone.") from error
-                raise
+                make_error = _find_error(error, errors)
+                if make_error is None:
+                    raise
+                raise make_error() from error
 
         @functools.wraps(function)
         def write_transaction(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -79,6 +76,12 @@ def write(
         return write_transaction
 
     return decorate
+
+
+def _find_error(error: peewee.IntegrityError, errors: Constraints) -> Callable[[], Exception] | None:
+    if violates_foreign_key(error):
+        return lambda: Conflict("Other records refer to this one, or one that it refers to is gone.")
+    return errors.get(violated_constraint(error))
 
 
 def _retry(attempt: Callable[[], R]) -> R:
@@ -105,9 +108,7 @@ def _commit(function: Callable[[], R]) -> R:
     return result
 
 
-def write_around(
-    before: Callable[[], Before], work: Callable[[Before], Done], after: Callable[[Done], R]
-) -> R:
+def write_around(before: Callable[[], Before], work: Callable[[Before], Done], after: Callable[[Done], R]) -> R:
     """Do work that may be slow or reach the network between two short write transactions; return what `after` returns.
 
     `before` and `after` are writes of their own. `work` gets the result of `before`, and `after` that of `work`. No

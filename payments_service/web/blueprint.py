@@ -75,9 +75,8 @@ class AccessDocumentation(BasePlugin):
             if status >= 400 and status != 422:
                 example = make_error_body(status, f"{response['description']}.")
                 response["content"]["application/json"]["example"] = example
-        description = operation.get("description")
-        needs = f"Needs the permission `{permission}`."
-        operation["description"] = f"{description}\n\n{needs}" if description else needs
+        texts = [operation.get("description"), f"Needs the permission `{permission}`."]
+        operation["description"] = "\n\n".join(text for text in texts if text)
         # OpenAPI 3.1 allows permissions here also for schemes that are not OAuth 2.
         operation["security"] = [{self.security_scheme: [str(permission)]}]
 
