@@ -14,13 +14,13 @@ test: .venv/test ## install and run all tests
 	@.venv/bin/python -m pytest
 
 soak: .venv/test ## kill the service repeatedly while clients record payments; KILLS=100 and SEED=7 repeat a run
-	@.venv/bin/python -m tests.soak $(addprefix --kills=,$(KILLS)) $(addprefix --seed=,$(SEED))
+	@.venv/bin/python -m tests.long.soak $(addprefix --kills=,$(KILLS)) $(addprefix --seed=,$(SEED))
 
 fuzz: .venv/test ## call every operation with random input; EXAMPLES=500 and SEED=7 repeat a run
-	@.venv/bin/python -m tests.fuzz $(addprefix --examples=,$(EXAMPLES)) $(addprefix --seed=,$(SEED))
+	@.venv/bin/python -m tests.long.fuzz $(addprefix --examples=,$(EXAMPLES)) $(addprefix --seed=,$(SEED))
 
 bench: .venv/test ## benchmark the service; ENGINE=postgresql chooses the engine, SEED=7 repeats a run
-	@.venv/bin/python -m tests.bench $(addprefix --engine=,$(ENGINE)) $(addprefix --seed=,$(SEED))
+	@.venv/bin/python -m tests.long.bench $(addprefix --engine=,$(ENGINE)) $(addprefix --seed=,$(SEED))
 
 token: .venv/run ## print an access token with all permissions for this installation
 	@.venv/bin/flask --app wsgi token

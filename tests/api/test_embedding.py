@@ -1,0 +1,68 @@
+"""The service inside another WSGI program"""
+import re
+import stat
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from ..support.payments import ENCODER, payment
+from ..support.readme import section
+from ..support.rows import Rows
+from ..support.tokens import SECRET, make_token
+
+BODY = {"data": ENCODER.encode(payment()), "content_type": "application/json"}
+
+
+def caller_of(app):
+    client = FlaskClient(app, use_cookies=False)
+    client.environ_base["HTTP_COOKIE"] = f"accessToken={make_token()}"
+    return client
+
+
+@pytest.fixture
+def till(make_app, new_database):
+    """Mount two services with databases of their own in another program."""
+    program = Flask("till")
+    program.add_url_rule("/", view_func=lambda: "the till")
+    mounted = {"/pos": make_app(), "/bar": make_app(DATABASE_URL=new_database(migrated=True))}
+    program.wsgi_app = DispatcherMiddleware(program.wsgi_app, mounted)
+    return caller_of(program)
+
+
+def test_it_is_served_where_it_is_mounted(till):
+    payment_id = till.post("/pos/payments", **BODY).get_json(force=True)["id"]
+    assert till.get(f"/pos/payments/{payment_id}").status_code == 200
+    assert till.get("/pos/health/ready").status_code == 200
+    assert till.get("/").text == "the till"
+    assert till.get("/payments").status_code == 404
+
+
+def test_two_in_one_process_keep_to_themselves(till):
+    assert till.post("/pos/payments", **BODY).status_code == 201
+    assert till.get("/bar/payments").status_code == 204
+    assert till.post("/bar/payments", **BODY).status_code == 201
+    assert till.get("/pos/payments").status_code == 200
+    for place in ("/pos", "/bar"):
+        assert "payments_written_total 1.0" in till.get(f"{place}/metrics").text
+
+
+def test_it_leaves_the_programs_own_errors_and_answers_alone(till):
+    response = till.get("/nowhere")
+    assert response.content_type.startswith("text/html")
+    assert "X-Request-Id" not in response.headers
+
+
+def test_the_readme_mounts_it_as_it_is_written(tmp_path):
+    (tmp_path / "jwt-secret").write_text(SECRET)
+    (code,) = re.findall(r"```python\n(.*?)```", section("Operate"), re.DOTALL)
+    code = code.replace("/var/lib/till", str(tmp_path)).replace("/etc/till", str(tmp_path))
+    names = {}
+    exec(code, names)
+    assert caller_of(names["till"]).post("/pos/payments", **BODY).status_code == 201
+    names["database"].close(names["payments"])
+    assert stat.S_IMODE((tmp_path / "payments.db").stat().st_mode) == 0o600
+    rows = Rows(f"sqlite:///{tmp_path}/payments.db")
+    assert rows.all("SELECT count(*) FROM payment") == [(1,)]
+    rows.connection.close()

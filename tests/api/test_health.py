@@ -1,0 +1,156 @@
+"""/health and /metrics"""
+import os
+import re
+
+import peewee
+import pytest
+
+from payments_service import database, engines
+
+from ..support.clients import client_of
+from ..support.engines import on_postgresql, on_sqlite
+from ..support.payments import payment
+from ..support.tokens import make_token
+
+
+@pytest.fixture
+def probe(app):
+    """Make a client without a token."""
+    return app.test_client()
+
+
+def test_they_need_no_token(probe):
+    assert (probe.get("/health/live").status_code, probe.get("/health/live").json) == (200, {"status": "live"})
+    assert (probe.get("/health/ready").status_code, probe.get("/health/ready").json) == (200, {"status": "ready"})
+    assert probe.get("/metrics").status_code == 200
+
+
+def test_asking_whether_it_is_ready_changes_nothing(probe, client, rows):
+    client.post("/payments", json=payment())
+    tables = ["payment", "history", "schema_migration"]
+    before = [rows.all(f"SELECT * FROM {table} ORDER BY id") for table in tables]
+    assert probe.get("/health/ready").status_code == 200
+    assert [rows.all(f"SELECT * FROM {table} ORDER BY id") for table in tables] == before
+
+
+@pytest.mark.empty_database
+def test_a_database_that_is_not_up_to_date_is_not_ready(make_new_app):
+    probe = make_new_app().test_client()
+    response = probe.get("/health/ready")
+    assert response.status_code == 503
+    assert "0001_first_tables" in response.json["message"]
+    assert int(response.headers["Retry-After"]) > 0
+    assert probe.get("/health/live").status_code == 200
+
+
+def test_a_database_that_others_lock_is_not_ready(short_timeouts, probe, rows):
+    rows.execute("BEGIN IMMEDIATE" if rows.is_sqlite else "BEGIN")
+    if not rows.is_sqlite:
+        rows.execute("LOCK TABLE schema_migration IN EXCLUSIVE MODE")
+    assert probe.get("/health/ready").status_code == 503
+    assert probe.get("/health/live").status_code == 200
+    rows.execute("ROLLBACK")
+    assert probe.get("/health/ready").status_code == 200
+
+
+def test_a_database_that_is_out_of_reach_is_not_ready(app, rows, monkeypatch, caplog):
+    def fail(*_):
+        raise peewee.OperationalError("the network is down")
+
+    monkeypatch.setattr(app.extensions["payments_database"], "_connect", fail)
+    database.close(app)
+    response = app.test_client().get("/health/ready")
+    assert response.status_code == 503
+    assert response.json["message"] == "The database is out of reach, or cannot be read: see the log."
+    assert "the network is down" in caplog.text
+
+
+@on_postgresql
+def test_a_database_that_takes_no_writes_is_not_ready(make_app, rows):
+    (name,) = rows.execute("SELECT current_database()").fetchone()
+    app = make_app()
+    rows.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    # Sessions that are open already keep what they began with.
+    database.close(app)
+    response = app.test_client().get("/health/ready")
+    assert (response.status_code, response.json["message"]) == (503, "The database takes no writes: see the log.")
+
+
+@on_sqlite
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_deleted_or_replaced_takes_no_payment(app, client, probe, database_url, replaced, tmp_path):
+    client.post("/payments", json=payment())
+    file = app.extensions["payments_database"].path
+    aside = file.rename(tmp_path / "aside.db")
+    if replaced:
+        file.write_bytes(aside.read_bytes())
+    response = probe.get("/health/ready")
+    assert response.status_code == 503
+    assert "deleted or replaced" in response.json["message"]
+    assert client.post("/payments", json=payment(transaction_id="txn-2")).status_code == 503
+    assert file.exists() == replaced
+    os.replace(aside, file)
+    assert probe.get("/health/ready").status_code == 200
+    assert client.post("/payments", json=payment(transaction_id="txn-2")).status_code == 201
+    assert len(client.get("/payments").json) == 2
+
+
+@on_sqlite
+def test_a_full_disk_is_not_ready(probe, monkeypatch):
+    monkeypatch.setattr(engines, "LEAST_FREE_BYTES", 2**60)
+    response = probe.get("/health/ready")
+    assert response.status_code == 503
+    assert re.search(r"full: \d+ MiB are free", response.json["message"])
+
+
+def value_of(probe, name):
+    lines = probe.get("/metrics").text.splitlines()
+    return next((line.rpartition(" ")[2] for line in lines if line.rpartition(" ")[0] == name), None)
+
+
+def test_requests_are_counted_by_route_method_and_status(probe, client):
+    for path in ("/payments", "/payments", "/payments/x", "/nowhere"):
+        client.get(path)
+    requests = 'payments_requests_total{{method="{}",route="{}",status="{}"}}'
+    assert value_of(probe, requests.format("GET", "/payments", 204)) == "2.0"
+    assert value_of(probe, requests.format("GET", "/payments/<uuid:payment_id>", 404)) == "1.0"
+    assert value_of(probe, requests.format("", "", 404)) == "1.0"
+    assert value_of(probe, 'payments_request_seconds_count{method="GET",route="/payments"}') == "2.0"
+
+
+def test_recorded_payments_are_counted_once(probe, client):
+    for _ in range(2):
+        client.post("/payments", json=payment(), headers={"Idempotency-Key": "key-1"})
+    client.post("/payments", json=payment())
+    client.post("/payments", json=payment(transaction_id="txn-2"))
+    assert value_of(probe, "payments_written_total") == "2.0"
+
+
+def test_faults_of_the_database_are_counted(short_timeouts, probe, client, rows):
+    rows.lock()
+    assert client.post("/payments", json=payment()).status_code == 503
+    rows.unlock()
+    assert client.post("/payments", json=payment()).status_code == 201
+    assert value_of(probe, "payments_database_errors_total") == "1.0"
+
+
+def test_what_callers_make_up_is_not_counted_by_itself(probe, client):
+    client.open("/made-up", method="MADEUP")
+    client.open("/payments", method="MADEUP")
+    client.get("/payments/ticket-payments/by-ticket/made-up")
+    text = probe.get("/metrics").text
+    assert "made-up" not in text
+    assert "MADEUP" not in text
+
+
+def test_each_application_counts_for_itself(make_app, new_database):
+    one, other = make_app(), make_app(DATABASE_URL=new_database(migrated=True))
+    client_of(one, make_token()).post("/payments", json=payment())
+    assert value_of(one.test_client(), "payments_written_total") == "1.0"
+    assert value_of(other.test_client(), "payments_written_total") == "0.0"
+
+
+def test_no_secret_is_in_them(probe, client):
+    client.post("/payments", json=payment(transaction_id="guest-of-table-5"), headers={"X-Request-Id": "till-1"})
+    text = probe.get("/metrics").text + probe.get("/health/ready").text
+    assert not [secret for secret in ("guest-of-table-5", "till-1", "sqlite:", "postgresql:") if secret in text]

@@ -1,0 +1,242 @@
+"""/openapi.json, held against the routes and the API page"""
+import re
+
+import pytest
+
+from ..support.clients import client_of
+from ..support.operations import OPERATIONS
+from ..support.tokens import make_token
+
+PUBLIC = {"/openapi.json", "/health/live", "/health/ready", "/metrics"}
+
+
+@pytest.fixture
+def document(app):
+    response = app.test_client().get("/openapi.json")
+    assert response.status_code == 200
+    return response.json
+
+
+@pytest.fixture
+def operations(document):
+    """Return the operations by method and path, without those that need no token."""
+    return {
+        (method.upper(), path): operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters" and path not in PUBLIC
+    }
+
+
+def references(node):
+    """Find every $ref below a node of the document."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from [value] if key == "$ref" else references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def test_it_is_openapi_3_1_and_needs_no_token(document):
+    assert document["openapi"] == "3.1.0"
+    assert document["info"]["title"] == "Payments"
+
+
+def test_every_route_is_documented_but_the_page_that_shows_the_document_and_nothing_else(app, document):
+    routes = {
+        (method, re.sub(r"<\w+:(\w+)>", r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        if not rule.endpoint.startswith("docs.")
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    documented = {
+        (method.upper(), path) for path, item in document["paths"].items() for method in item if method != "parameters"
+    }
+    assert routes == documented
+    assert len(documented) == len(OPERATIONS) + len(PUBLIC)
+
+
+def test_only_what_shows_nothing_of_anybodys_needs_no_token(document):
+    assert PUBLIC == {
+        path
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters" and "security" not in operation
+    }
+
+
+def test_every_operation_names_the_pages_permission(app, operations):
+    page = {}
+    for method, path, permission in OPERATIONS:
+        with app.test_request_context(path, method=method) as context:
+            page[method, re.sub(r"<\w+:(\w+)>", r"{\1}", context.request.url_rule.rule)] = permission
+    assert {key: operation["security"] for key, operation in operations.items()} == {
+        key: [{"accessToken": [permission]}] for key, permission in page.items()
+    }
+
+
+def test_every_operation_says_which_permission_it_needs_besides_what_it_does(operations):
+    for operation in operations.values():
+        permission = operation["security"][0]["accessToken"][0]
+        assert operation["description"].endswith(f"Needs the permission `{permission}`.")
+    assert operations["GET", "/payments/methods"]["description"].startswith("Oldest first.\n\n")
+
+
+def test_it_says_where_another_program_mounts_the_service(app, document):
+    assert document["servers"] == [{"url": "/"}]
+    mounted = app.test_client().get("/openapi.json", base_url="http://localhost/pos")
+    assert mounted.json["servers"] == [{"url": "/pos"}]
+
+
+def test_the_token_is_described_as_a_cookie(document):
+    scheme = document["components"]["securitySchemes"]["accessToken"]
+    assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "cookie", "accessToken")
+
+
+def test_every_operation_documents_its_refusals(operations):
+    for (method, path), operation in operations.items():
+        expected = {"401", "403", "503"}
+        if method in ("POST", "PUT"):
+            expected |= {"400", "409", "413", "415", "422"}
+        if "{" in path:
+            expected |= {"404"}
+        if (method, path) == ("DELETE", "/payments/{payment_id}"):
+            expected |= {"409"}
+        if method in ("PUT", "DELETE") and path == "/payments/{payment_id}":
+            expected |= {"412"}
+        if (method, path) == ("GET", "/payments"):
+            expected |= {"422"}
+        if (method, path) == ("DELETE", "/payments/ticket-payments"):
+            expected |= {"404", "422"}
+        assert {code for code in operation["responses"] if code >= "400"} == expected, (method, path)
+
+
+def test_every_refusal_has_the_one_schema(operations):
+    for operation in operations.values():
+        for code, response in operation["responses"].items():
+            if code >= "400":
+                assert response["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Error"}
+
+
+def test_the_example_of_every_refusal_is_one_with_its_status(operations):
+    for operation in operations.values():
+        for code, response in operation["responses"].items():
+            if code >= "400" and code != "422":
+                assert response["content"]["application/json"]["example"]["code"] == int(code)
+
+
+def test_every_success_with_a_body_has_a_schema_and_an_example(operations):
+    for key, operation in operations.items():
+        for code in operation["responses"].keys() & {"200", "201"}:
+            assert operation["responses"][code]["content"]["application/json"].keys() == {"schema", "example"}, key
+
+
+def test_every_operation_has_a_summary(operations):
+    assert all(operation["summary"] for operation in operations.values())
+
+
+def test_every_reference_leads_somewhere(document):
+    for reference in references(document):
+        node = document
+        for part in reference.removeprefix("#/").split("/"):
+            node = node[part]
+
+
+def test_the_examples_of_requests_are_accepted(client, operations, add_payment):
+    body = operations["POST", "/payments"]["requestBody"]["content"]["application/json"]["example"]
+    assert client.post("/payments", json=body).status_code == 201
+    body = operations["PUT", "/payments/{payment_id}"]["requestBody"]["content"]["application/json"]["example"]
+    payment_id = add_payment()
+    assert client.put(f"/payments/{payment_id}", json=body | {"transaction_id": "txn-2"}).status_code == 200
+    body = operations["POST", "/payments/ticket-payments"]["requestBody"]["content"]["application/json"]["example"]
+    assert client.post("/payments/ticket-payments", json=body | {"payment_id": payment_id}).status_code == 201
+
+
+def test_the_examples_of_answers_have_the_fields_that_are_answered(client, operations, add_payment, link):
+    payment_id = add_payment()
+    link(payment_id, "ticket-1")
+    for path, real in {
+        "/payments": "/payments",
+        "/payments/{payment_id}": f"/payments/{payment_id}",
+        "/payments/{payment_id}/history": f"/payments/{payment_id}/history",
+        "/payments/methods": "/payments/methods",
+        "/payments/currencies": "/payments/currencies",
+        "/payments/ticket-payments/by-ticket/{ticket_id}": "/payments/ticket-payments/by-ticket/ticket-1",
+        "/payments/ticket-payments/by-payment/{payment_id}": f"/payments/ticket-payments/by-payment/{payment_id}",
+    }.items():
+        example = operations["GET", path]["responses"]["200"]["content"]["application/json"]["example"]
+        answer = client.get(real).json
+        assert type(example) is type(answer)
+        for one, other in zip(example, answer) if isinstance(answer, list) else [(example, answer)]:
+            assert one.keys() == other.keys()
+            assert {name: type(value) for name, value in one.items()} == {
+                name: type(value) for name, value in other.items()
+            }
+
+
+def test_the_sentences_of_the_page_for_empty_lists_are_in_the_document(operations):
+    for path, sentence in {
+        "/payments": "No payments found",
+        "/payments/methods": "No payment methods found",
+        "/payments/currencies": "No currencies found",
+    }.items():
+        assert operations["GET", path]["responses"]["204"]["description"] == sentence
+
+
+def test_the_documented_message_of_each_success_is_the_answered_one(client, operations, add_payment):
+    example = operations["POST", "/payments"]["responses"]["201"]["content"]["application/json"]["example"]
+    body = operations["POST", "/payments"]["requestBody"]["content"]["application/json"]["example"]
+    assert client.post("/payments", json=body).json["message"] == example["message"]
+    example = operations["PUT", "/payments/{payment_id}"]["responses"]["200"]["content"]["application/json"]["example"]
+    assert client.put(f"/payments/{add_payment()}", json=body | {"transaction_id": ""}).json == example
+
+
+def test_what_need_not_be_sent_has_no_example_that_pages_would_send(operations):
+    parameters = [parameter for operation in operations.values() for parameter in operation.get("parameters", [])]
+    optional = [parameter for parameter in parameters if not parameter.get("required")]
+    assert optional
+    assert not [parameter for parameter in optional if "example" in parameter | parameter["schema"]]
+
+
+def test_the_headers_that_a_request_may_carry_are_documented(operations):
+    named = {
+        key: [parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "header"]
+        for key, operation in operations.items()
+    }
+    assert {key: names for key, names in named.items() if names} == {
+        ("POST", "/payments"): ["Idempotency-Key"],
+        ("POST", "/payments/ticket-payments"): ["Idempotency-Key"],
+        ("GET", "/payments/{payment_id}"): ["If-None-Match"],
+        ("PUT", "/payments/{payment_id}"): ["If-Match"],
+        ("DELETE", "/payments/{payment_id}"): ["If-Match"],
+    }
+
+
+def test_the_headers_of_answers_are_documented(operations):
+    named = {
+        (*key, code): list(response["headers"])
+        for key, operation in operations.items()
+        for code, response in operation["responses"].items()
+        if code != "503" and "headers" in response
+    }
+    assert named == {
+        ("GET", "/payments", "200"): ["Link"],
+        ("POST", "/payments", "201"): ["Idempotency-Replayed"],
+        ("POST", "/payments/ticket-payments", "201"): ["Idempotency-Replayed"],
+        ("GET", "/payments/{payment_id}", "200"): ["ETag"],
+        ("GET", "/payments/{payment_id}", "304"): ["ETag"],
+        ("PUT", "/payments/{payment_id}", "412"): ["ETag"],
+        ("DELETE", "/payments/{payment_id}", "412"): ["ETag"],
+    }
+
+
+def test_what_an_idempotency_key_adds_to_refusals_is_documented(operations):
+    for path in ("/payments", "/payments/ticket-payments"):
+        responses = operations["POST", path]["responses"]
+        assert all("Idempotency-Key" in responses[code]["description"] for code in ("400", "422"))
+    assert "Idempotency-Key" not in operations["PUT", "/payments/{payment_id}"]["responses"]["400"]["description"]
+
+
+def test_a_token_does_not_change_the_document(app, document):
+    assert client_of(app, make_token()).get("/openapi.json").json == document

@@ -1,0 +1,49 @@
+"""What every answer carries"""
+import re
+
+import pytest
+
+from ..support.payments import payment
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("GET", "/payments", 204),
+        ("GET", "/payments/methods", 200),
+        ("POST", "/payments", 201),
+        ("POST", "/payments/ticket-payments", 422),
+        ("GET", "/nowhere", 404),
+        ("PATCH", "/payments", 405),
+        ("GET", "/openapi.json", 200),
+    ],
+)
+def test_every_answer_is_for_its_caller_alone_and_has_an_id(client, method, path, code):
+    response = client.open(path, method=method, json=payment() if method == "POST" else None)
+    assert response.status_code == code
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert re.fullmatch("[0-9a-f]{32}", response.headers["X-Request-Id"])
+
+
+def test_a_refusal_of_the_token_has_them_too(app):
+    response = app.test_client().get("/payments")
+    assert response.status_code == 401
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["X-Request-Id"]
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_each_request_has_an_id_of_its_own(client):
+    assert len({client.get("/payments").headers["X-Request-Id"] for _ in range(5)}) == 5
+
+
+def test_the_id_that_nginx_gave_is_kept(client):
+    response = client.get("/payments", headers={"X-Request-Id": "4b1c-77.till_2"})
+    assert response.headers["X-Request-Id"] == "4b1c-77.till_2"
+
+
+@pytest.mark.parametrize("sent", ["", "x" * 65, "a b", "a, b", "über", "<script>"])
+def test_an_id_that_could_spoil_a_log_is_replaced(client, sent):
+    response = client.get("/payments", headers={"X-Request-Id": sent})
+    assert re.fullmatch("[0-9a-f]{32}", response.headers["X-Request-Id"])

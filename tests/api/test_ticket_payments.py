@@ -1,0 +1,190 @@
+"""/payments/ticket-payments: linking, both readings, and both ways of unlinking"""
+from decimal import Decimal
+from urllib.parse import quote
+
+import pytest
+
+from ..support.payments import NOBODY
+
+LINKS = "/payments/ticket-payments"
+
+
+def tickets_of(client, payment_id):
+    response = client.get(f"{LINKS}/by-payment/{payment_id}")
+    return [link["ticket_id"] for link in response.json] if response.status_code == 200 else []
+
+
+def test_linking_answers_both_ids_and_the_documented_message(client, add_payment):
+    payment_id = add_payment()
+    response = client.post(LINKS, json={"payment_id": payment_id.upper(), "ticket_id": "ticket-1"})
+    assert response.status_code == 201
+    assert response.json == {
+        "paymentId": payment_id,
+        "ticketId": "ticket-1",
+        "message": "Ticket payment relationship created successfully",
+    }
+
+
+def test_a_link_that_exists_is_refused(client, add_payment, link):
+    payment_id = add_payment()
+    link(payment_id, "ticket-1")
+    response = client.post(LINKS, json={"payment_id": payment_id, "ticket_id": "ticket-1"})
+    assert response.status_code == 409
+    assert tickets_of(client, payment_id) == ["ticket-1"]
+
+
+def test_a_link_to_a_payment_that_does_not_exist_is_refused(client):
+    response = client.post(LINKS, json={"payment_id": NOBODY, "ticket_id": "ticket-1"})
+    assert response.status_code == 422
+    assert list(response.json["errors"]["json"]) == ["payment_id"]
+    assert client.get(f"{LINKS}/by-ticket/ticket-1").status_code == 204
+
+
+@pytest.mark.parametrize("ticket_id", ["", "   ", "\n", "x" * 65, "ticket\0", 1, None, ["ticket-1"]])
+def test_what_cannot_be_a_tickets_id_is_named(client, add_payment, ticket_id):
+    payment_id = add_payment()
+    response = client.post(LINKS, json={"payment_id": payment_id, "ticket_id": ticket_id})
+    assert response.status_code == 422
+    assert list(response.json["errors"]["json"]) == ["ticket_id"]
+    assert tickets_of(client, payment_id) == []
+
+
+@pytest.mark.parametrize("field", ["payment_id", "ticket_id"])
+def test_a_missing_field_is_named(client, add_payment, field):
+    body = {"payment_id": add_payment(), "ticket_id": "ticket-1"}
+    del body[field]
+    response = client.post(LINKS, json=body)
+    assert response.status_code == 422
+    assert list(response.json["errors"]["json"]) == [field]
+
+
+@pytest.mark.parametrize("ticket_id", ["x" * 64, "a/b", "mesa 4 · ñ", "a\nb", "methods", "?#&=%2F"])
+def test_a_tickets_id_is_any_text(client, add_payment, link, ticket_id):
+    payment_id = add_payment()
+    link(payment_id, ticket_id)
+    path = f"{LINKS}/by-ticket/{quote(ticket_id, safe='')}"
+    assert [found["ticket_id"] for found in client.get(path).json] == [ticket_id]
+    assert client.delete(path).status_code == 204
+    assert client.get(path).status_code == 204
+
+
+def test_a_ticket_can_take_several_payments_and_a_payment_several_tickets(client, add_payment, link):
+    first, second = add_payment(), add_payment()
+    for payment_id, ticket_id in [(second, "t-1"), (first, "t-1"), (first, "t-0")]:
+        link(payment_id, ticket_id)
+    assert [found["id"] for found in client.get(f"{LINKS}/by-ticket/t-1").json] == [first, second]
+    assert tickets_of(client, first) == ["t-1", "t-0"]
+    assert tickets_of(client, second) == ["t-1"]
+
+
+def test_a_tickets_payments_have_their_own_fields_and_both_ids_of_the_link(client, add_payment, link):
+    payment_id = add_payment(amount=Decimal("45.50"))
+    link(payment_id, "ticket-1")
+    alone = client.get(f"/payments/{payment_id}").json
+    response = client.get(f"{LINKS}/by-ticket/ticket-1")
+    assert response.status_code == 200
+    assert response.json == [alone | {"payment_id": payment_id, "ticket_id": "ticket-1"}]
+
+
+def test_a_payments_tickets_are_pairs_of_ids(client, add_payment, link):
+    payment_id = add_payment()
+    link(payment_id, "ticket-1")
+    response = client.get(f"{LINKS}/by-payment/{payment_id.upper()}")
+    assert response.status_code == 200
+    assert response.json == [{"payment_id": payment_id, "ticket_id": "ticket-1"}]
+
+
+def test_a_ticket_without_payments_is_answered_204(client, add_payment, link):
+    link(add_payment(), "ticket-1")
+    response = client.get(f"{LINKS}/by-ticket/ticket-2")
+    assert (response.status_code, response.data) == (204, b"")
+
+
+def test_a_payment_without_tickets_is_answered_204(client, add_payment):
+    response = client.get(f"{LINKS}/by-payment/{add_payment()}")
+    assert (response.status_code, response.data) == (204, b"")
+
+
+@pytest.mark.parametrize("unknown", [NOBODY, "payment-uuid-1"])
+def test_the_tickets_of_a_payment_that_does_not_exist_are_not_found(client, unknown):
+    assert client.get(f"{LINKS}/by-payment/{unknown}").status_code == 404
+
+
+@pytest.mark.parametrize("impossible", ["%20", "x" * 65, "%00", "a%00b"])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_a_path_with_what_cannot_be_a_tickets_id_is_not_found(client, method, impossible):
+    assert client.open(f"{LINKS}/by-ticket/{impossible}", method=method).status_code == 404
+
+
+def test_unlinking_one_ticket_leaves_the_others(client, add_payment, link):
+    first, second = add_payment(), add_payment()
+    for payment_id, ticket_id in [(first, "t-1"), (first, "t-2"), (second, "t-1")]:
+        link(payment_id, ticket_id)
+    response = client.delete(f"{LINKS}?paymentId={first.upper()}&ticketId=t-1")
+    assert (response.status_code, response.data) == (204, b"")
+    assert tickets_of(client, first) == ["t-2"]
+    assert tickets_of(client, second) == ["t-1"]
+
+
+def test_unlinking_what_is_not_linked_is_not_found(client, add_payment, link):
+    payment_id = add_payment()
+    link(payment_id, "t-1")
+    assert client.delete(f"{LINKS}?paymentId={payment_id}&ticketId=t-2").status_code == 404
+    assert client.delete(f"{LINKS}?paymentId={NOBODY}&ticketId=t-1").status_code == 404
+    assert tickets_of(client, payment_id) == ["t-1"]
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        (f"paymentId={NOBODY}", ["ticketId"]),
+        ("ticketId=t-1", ["paymentId"]),
+        ("", ["paymentId", "ticketId"]),
+        ("paymentId=payment-uuid-1&ticketId=t-1", ["paymentId"]),
+        (f"paymentId={NOBODY}&ticketId=%00", ["ticketId"]),
+        (f"paymentId={NOBODY}&ticketId=t-1&all=1", ["all"]),
+        (f"paymentId={NOBODY}&paymentId={NOBODY}&ticketId=t-1", ["paymentId"]),
+    ],
+)
+def test_a_refused_query_parameter_is_named(client, add_payment, link, query, named):
+    payment_id = add_payment()
+    link(payment_id, "t-1")
+    response = client.delete(f"{LINKS}?{query}")
+    assert response.status_code == 422
+    assert sorted(response.json["errors"]["query"]) == named
+    assert tickets_of(client, payment_id) == ["t-1"]
+
+
+def test_unlinking_a_ticket_from_all_its_payments_leaves_other_tickets(client, add_payment, link):
+    first, second = add_payment(), add_payment()
+    for payment_id, ticket_id in [(first, "t-1"), (first, "t-2"), (second, "t-1")]:
+        link(payment_id, ticket_id)
+    response = client.delete(f"{LINKS}/by-ticket/t-1")
+    assert (response.status_code, response.data) == (204, b"")
+    assert client.get(f"{LINKS}/by-ticket/t-1").status_code == 204
+    assert tickets_of(client, first) == ["t-2"]
+    assert len(client.get("/payments").json) == 2
+
+
+def test_unlinking_a_ticket_that_has_no_payments_succeeds(client):
+    assert client.delete(f"{LINKS}/by-ticket/ticket-1").status_code == 204
+
+
+@pytest.mark.parametrize("bytes_", ["%FF", "%ED%A0%80", "%C3", "ticket%FE", "%EF%BF%BD"])
+def test_bytes_that_are_no_text_stand_for_no_ticket(client, add_payment, link, bytes_):
+    payment_id = add_payment()
+    for ticket_id in ("%FF", "ticket%FE"):
+        link(payment_id, ticket_id)
+    assert client.get(f"/payments/ticket-payments/by-ticket/{bytes_}").status_code == 404
+    assert client.delete(f"/payments/ticket-payments/by-ticket/{bytes_}").status_code == 404
+    response = client.delete(f"/payments/ticket-payments?paymentId={payment_id}&ticketId={bytes_}")
+    assert response.status_code == 422
+    assert list(response.json["errors"]["query"]) == ["ticketId"]
+    assert len(client.get(f"/payments/ticket-payments/by-payment/{payment_id}").json) == 2
+
+
+def test_a_ticket_whose_id_has_lost_a_character_is_refused(client, add_payment):
+    body = {"payment_id": add_payment(), "ticket_id": "ticket-\ufffd"}
+    response = client.post("/payments/ticket-payments", json=body)
+    assert response.status_code == 422
+    assert list(response.json["errors"]["json"]) == ["ticket_id"]

@@ -1,0 +1,120 @@
+"""A database that the first release made, brought up to date"""
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+
+from ..support.clients import client_of
+from ..support.engines import on_sqlite
+from ..support.history import steps, times_of
+from ..support.migrating import migrate
+from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, EUR, etag_of, payment
+from ..support.rows import load_first_release
+from ..support.tokens import make_token
+
+pytestmark = pytest.mark.empty_database
+
+# Of UUIDs that are not of version 7, and of one of a time to come.
+OTHERS = [
+    "0b8f6c1e-5d2a-4f7b-9c3e-8a1d7f20e6b4",
+    "ffffffff-ffff-4fff-bfff-ffffffffffff",
+    "ffffffff-ffff-7fff-bfff-ffffffffffff",
+    "01950000-0000-4000-8000-000000000001",
+]
+
+
+@pytest.fixture
+def old_rows(database_url, rows):
+    """Make the database of the first release, with payments that were not recorded by it besides those that were."""
+    load_first_release(database_url)
+    return rows
+
+
+@pytest.fixture
+def old_client(old_rows, make_new_app):
+    """Make a client of the service on that database."""
+    app = make_new_app()
+    assert migrate(app)[0] == "0002_versions_and_times"
+    return client_of(app, make_token())
+
+
+def test_all_payments_are_there_as_they_were(old_client):
+    names = {method["id"]: method["name"] for method in old_client.get("/payments/methods").json}
+    acronyms = {currency["id"]: currency["acronym"] for currency in old_client.get("/payments/currencies").json}
+    payments = old_client.get("/payments").json
+    first = payments[0]["id"]
+    assert [
+        (
+            names[listed["method_id"]],
+            acronyms[listed["currency_id"]],
+            listed["transaction_id"],
+            str(listed["amount"]),
+        )
+        for listed in payments
+    ] == [
+        ("Cash", "EUR", first, "46.50"),
+        ("Bitcoin Lightning", "BTC", "lnbc-1 ", "1E-8"),
+        ("Vale de comida ñ", "JPY", "o'brien; ñ \\", "92233720368547"),
+    ]
+    assert (payments[0]["method_id"], payments[0]["currency_id"]) == (CASH, EUR)
+    assert (payments[1]["method_id"], payments[1]["currency_id"]) == (BITCOIN_LIGHTNING, BTC)
+
+
+def test_all_links_are_there_as_they_were(old_client):
+    first, second, third = (listed["id"] for listed in old_client.get("/payments").json)
+
+    def tickets_of(payment_id):
+        response = old_client.get(f"/payments/ticket-payments/by-payment/{payment_id}")
+        return [link["ticket_id"] for link in response.json] if response.status_code == 200 else []
+
+    assert [tickets_of(payment_id) for payment_id in (first, second, third)] == [
+        ["table-4", "mesa 5 · ñ"],
+        ["table-4"],
+        [],
+    ]
+    found = old_client.get("/payments/ticket-payments/by-ticket/table-4").json
+    assert [linked["id"] for linked in found] == [first, second]
+
+
+def test_payments_were_made_when_their_ids_were(old_client, rows):
+    for listed in old_client.get("/payments").json:
+        milliseconds = int(listed["id"].replace("-", "")[:12], 16)
+        made = datetime.fromtimestamp(0, timezone.utc) + timedelta(milliseconds=milliseconds)
+        assert made.date().isoformat() == "2025-03-17"
+        assert times_of(rows, listed["id"]) == [made, made]
+
+
+def test_payments_whose_ids_tell_no_time_count_as_made_now(old_rows, make_new_app):
+    columns = {"method_id": CASH, "currency_id": EUR, "minor_units": 1}
+    if old_rows.is_sqlite:
+        columns |= {name: columns[name].replace("-", "") for name in ("method_id", "currency_id")}
+    ids = [payment_id.replace("-", "") if old_rows.is_sqlite else payment_id for payment_id in OTHERS]
+    old_rows.insert("payment", *(columns | {"id": payment_id, "transaction_id": payment_id} for payment_id in ids))
+    migrate(make_new_app())
+    for payment_id in OTHERS:
+        for moment in times_of(old_rows, payment_id):
+            assert abs(moment - datetime.now(timezone.utc)) < timedelta(minutes=1)
+
+
+@on_sqlite
+@pytest.mark.parametrize("odd", ["", "7", "payment", b"\0" * 16, 7], ids=ascii)
+def test_an_id_that_somebody_made_up_does_not_stop_it(old_rows, make_new_app, odd):
+    columns = {"method_id": CASH.replace("-", ""), "currency_id": EUR.replace("-", ""), "minor_units": 1}
+    old_rows.insert("payment", columns | {"id": odd, "transaction_id": "txn-1"})
+    assert migrate(make_new_app())
+
+
+def test_their_history_begins_with_what_is_done_next(old_client):
+    before = old_client.get("/payments").json[0]
+    path = f"/payments/{before['id']}"
+    assert old_client.get(f"{path}/history").status_code == 204
+    assert etag_of(old_client, before["id"]) == '"1"'
+    body = payment(transaction_id="", amount=Decimal("47.00"))
+    assert old_client.put(path, json=body, headers={"If-Match": '"1"'}).status_code == 200
+    assert steps(old_client, before["id"]) == [("changed", before, before | {"amount": Decimal("47.00")})]
+
+
+def test_new_payments_are_taken_and_old_transaction_ids_are_not(old_client):
+    assert old_client.post("/payments", json=payment()).status_code == 201
+    assert old_client.post("/payments", json=payment(transaction_id="lnbc-1 ")).status_code == 409
+    assert len(old_client.get("/payments").json) == 4

@@ -1,0 +1,86 @@
+"""How the database runs the queries of lists"""
+import re
+
+import pytest
+
+from payments_service import database
+
+from ..support.engines import on_sqlite
+from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, EUR
+
+AFTER = "00000000-0000-0000-0000-0000000007d0"
+# By which index each list is found.
+LISTS = {
+    "": "payment_pkey",
+    f"after={AFTER}": "payment_pkey",
+    f"method_id={BITCOIN_LIGHTNING}": "payment_method_id",
+    f"method_id={BITCOIN_LIGHTNING}&after={AFTER}": "payment_method_id",
+    f"currency_id={BTC}": "payment_currency_id",
+    f"currency_id={BTC}&after={AFTER}": "payment_currency_id",
+    "transaction_id=txn-7": "payment_transaction_id",
+    "ticket_id=table-4": "ticket_payment_ticket_id",
+    f"ticket_id=table-4&method_id={CASH}": "ticket_payment_ticket_id",
+    f"ticket_id=table-4&method_id={CASH}&after={AFTER}": "ticket_payment_ticket_id",
+    "ticket_id=table-4&created_from=2026-11-22T00:20:00Z": "ticket_payment_ticket_id",
+    "created_from=2026-11-22T01:20:00Z": "payment_created_at",
+    f"created_to=2026-11-22T00:34:00Z&after={AFTER}": "payment_created_at",
+    "created_from=2026-11-22T00:20:00Z&created_to=2026-11-22T00:21:00Z": "payment_created_at",
+    f"currency_id={BTC}&created_to=2026-11-22T00:01:00Z": "payment_created_at",
+}
+
+
+@pytest.fixture
+def plans_of(app, client, rows, insert_payments, monkeypatch):
+    """Return how the database goes about the queries of a list, of which each thing to ask for leaves few payments."""
+    insert_payments(
+        *(
+            {
+                "id": f"{number:032x}",
+                "transaction_id": f"txn-{number}",
+                "method_id": CASH if number % 100 else BITCOIN_LIGHTNING,
+                "currency_id": EUR if number % 100 else BTC,
+                "created_at": f"2026-11-22 {number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}.000000+00:00",
+            }
+            for number in range(5000)
+        )
+    )
+    rows.execute("INSERT INTO ticket_payment SELECT id, 'table-' || substr(transaction_id, 5), created_at FROM payment")
+    if not rows.is_sqlite:
+        rows.execute("VACUUM ANALYZE")
+    run = app.extensions[database.EXTENSION].execute_sql
+    statements = []
+
+    def observe(sql, params=None, *others, **options):
+        statements.append((sql, params))
+        return run(sql, params, *others, **options)
+
+    def plans(query):
+        monkeypatch.setattr(app.extensions[database.EXTENSION], "execute_sql", observe)
+        client.get(f"/payments?limit=10&{query}")
+        explain = "EXPLAIN QUERY PLAN" if rows.is_sqlite else "EXPLAIN"
+        with app.app_context():
+            return [
+                str(line)
+                for sql, values in statements
+                if '"payment"' in sql
+                for line in run(f"{explain} {sql}", values).fetchall()
+            ]
+
+    return plans
+
+
+@pytest.mark.parametrize(("query", "index"), LISTS.items(), ids=LISTS)
+def test_each_list_goes_by_an_index(plans_of, rows, query, index):
+    if rows.is_sqlite:
+        index = index.replace("payment_pkey", "sqlite_autoindex_payment_1")
+    plans = plans_of(query)
+    assert [line for line in plans if re.search(rf"(USING|Scan).* {index}\b", line)], plans
+    # SQLite calls by these aliases what is written as JSON, and the ids of a span of time.
+    whole = [line for line in plans if re.search(r"SCAN (?!page|found)|Seq Scan on (ticket_)?payment", line)]
+    assert not [line for line in whole if query or index not in line], plans
+
+
+@on_sqlite
+@pytest.mark.parametrize("query", LISTS)
+def test_no_list_is_sorted(plans_of, query):
+    assert not [line for line in plans_of(query) if "TEMP B-TREE" in line]

@@ -1,0 +1,119 @@
+"""What is JSON and what is not"""
+import pytest
+
+from ..support.payments import CASH, EUR
+
+GOOD = f'{{"method_id": "{CASH}", "currency_id": "{EUR}", "transaction_id": "txn-1", "amount": 1}}'
+
+
+def post(client, body, content_type="application/json"):
+    return client.post("/payments", data=body, content_type=content_type)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        GOOD[:-1],
+        GOOD + "}",
+        GOOD.replace('"', "'"),
+        GOOD.replace("txn-1", "txn-\n"),
+        GOOD.replace("}", ",}"),
+        GOOD.encode().replace(b"txn-1", b"txn-\xff"),
+        GOOD.encode("utf-16"),
+        GOOD.encode("utf-16-le"),
+        b"\xef\xbb\xbf" + GOOD.encode(),
+        GOOD.replace("1}", "NaN}"),
+        GOOD.replace("1}", "Infinity}"),
+        GOOD.replace("1}", "-Infinity}"),
+        GOOD.replace("1}", "01}"),
+        GOOD.replace("1}", "+1}"),
+        GOOD.replace("1}", ".5}"),
+        GOOD.replace("1}", "1_0}"),
+        GOOD.replace("1}", "١}"),
+        GOOD.replace("1}", '1, "amount": 2}'),
+        GOOD.replace("1}", '1, "more": {"a": 1, "a": 1}}'),
+        GOOD.replace("1}", "1" * 5000 + "}"),
+        GOOD.replace("1}", "0." + "1" * 5000 + "}"),
+        GOOD.replace("1}", "1e100000000000000000000}"),
+        GOOD.replace("1}", "1e-100000000000000000000}"),
+        GOOD.replace("1}", "1e99999}"),
+        GOOD.replace("1}", "[" * 60_000),
+        GOOD.replace("1}", '{"a":' * 10_000),
+        "[" * 60_000,
+        "method_id=1&amount=1",
+    ],
+    ids=lambda body: repr(body[-24:]),
+)
+def test_a_body_that_is_not_json_is_refused(client, body):
+    response = post(client, body)
+    assert response.status_code == 400
+    assert response.json["message"].startswith("The body is not acceptable JSON")
+    assert client.get("/payments").status_code == 204
+
+
+@pytest.mark.parametrize("body", ["[]", "[1]", "null", "true", "1", '"text"', f"[{GOOD}]"])
+def test_a_body_that_is_not_an_object_is_refused(client, body):
+    response = post(client, body)
+    assert response.status_code == 422
+    assert client.get("/payments").status_code == 204
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "json"]
+)
+def test_a_body_that_does_not_say_it_is_json_is_refused(client, content_type):
+    response = post(client, GOOD, content_type)
+    assert response.status_code == 415
+    assert "application/json" in response.json["message"]
+    assert client.get("/payments").status_code == 204
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "identity, gzip"])
+def test_a_body_that_says_it_is_compressed_is_refused(client, encoding):
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    response = client.post("/payments", data=GOOD, headers=headers)
+    assert response.status_code == 415
+    assert "Content-Encoding" in response.json["message"]
+    assert client.get("/payments").status_code == 204
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "Identity"])
+def test_a_body_may_say_that_it_is_not_compressed(client, encoding):
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    assert client.post("/payments", data=GOOD, headers=headers).status_code == 201
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
+def test_the_content_type_is_read_as_http_spells_it(client, content_type):
+    assert post(client, GOOD, content_type).status_code == 201
+
+
+def test_a_body_over_64_kib_is_refused(client):
+    response = post(client, GOOD.replace("txn-1", "x" * 65536))
+    assert response.status_code == 413
+    assert "64 KiB" in response.json["message"]
+    assert client.get("/payments").status_code == 204
+
+
+def test_a_body_may_have_white_space_and_escapes(client):
+    body = " \r\n\t" + GOOD.replace("txn-1", "\\u0074xn-1") + "\n"
+    payment_id = post(client, body).json["id"]
+    assert client.get(f"/payments/{payment_id}").json["transaction_id"] == "txn-1"
+
+
+def test_a_body_is_read_as_utf_8(client):
+    payment_id = post(client, GOOD.replace("txn-1", "café").encode()).json["id"]
+    assert client.get(f"/payments/{payment_id}").json["transaction_id"] == "café"
+
+
+@pytest.mark.parametrize("path", ["/payments", "/payments/ticket-payments"])
+def test_every_refusal_has_the_one_shape(client, path):
+    for body, content_type, code in [("{", "application/json", 400), ("{}", "text/plain", 415), ("{}", "a/json", 415)]:
+        refusal = client.post(path, data=body, content_type=content_type).json
+        assert set(refusal) == {"code", "status", "message"}
+        assert refusal["code"] == code
+    refusal = client.post(path, json={}).json
+    assert set(refusal) == {"code", "status", "message", "errors"}
+    assert list(refusal["errors"]) == ["json"]

@@ -1,0 +1,65 @@
+"""Let schemathesis call every operation of /openapi.json with what it describes and with what it does not
+
+    python -m tests.long.fuzz --examples 500 --seed 7
+"""
+import argparse
+import contextlib
+import random
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from ..support.postgresql import PostgresqlServer
+from ..support.project import PROJECT, environment
+from ..support.server import Server
+from ..support.tokens import SECRET, make_token
+
+# How schemathesis signs in, and the refusals that no document can foretell.
+CONFIGURATION = """
+[auth.openapi.accessToken]
+api_key = "${ACCESS_TOKEN}"
+
+[checks.positive_data_acceptance]
+# 412: an ETag that the payment does not have. 422: an id that names nothing, or more than the currency can hold.
+expected-statuses = ["2xx", 304, 404, 409, 412, 422]
+"""
+
+
+def fuzz(server: Server, folder: Path, examples: int, seed: int) -> str:
+    """Run every check of schemathesis with so many examples for each operation; return its report.
+
+    Raises an AssertionError with the report if a check fails, and with the log if the service does.
+    """
+    (folder / "schemathesis.toml").write_text(CONFIGURATION)
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{server.port}/openapi.json"]
+    command += ["--checks", "all", "--max-examples", str(examples), "--seed", str(seed), "--no-color"]
+    # They need no token, and to who has none all other methods are answered 401, which schemathesis takes for a 405.
+    command += ["--exclude-path-regex", "^/(health|metrics)"]
+    settings = environment() | {"ACCESS_TOKEN": make_token(exp=2**33)}
+    result = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    failures = [line for line in server.log if "level=error" in line]
+    assert not failures, "".join(server.log)
+    return result.stdout
+
+
+def main() -> None:
+    """Run what the command line asks for, on both engines."""
+    parser = argparse.ArgumentParser(prog="make fuzz", description="Call every operation with all kinds of input.")
+    parser.add_argument("--examples", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    given = parser.parse_args()
+    with contextlib.ExitStack() as things:
+        folder = Path(things.enter_context(tempfile.TemporaryDirectory()))
+        postgresql = PostgresqlServer()
+        things.callback(postgresql.remove)
+        for url in (f"sqlite:///{folder}/payments.db", postgresql.url()):
+            server = Server(PROJECT, {"DATABASE_URL": url, "JWT_SECRET": SECRET})
+            things.callback(server.stop)
+            server.wait_until_serving()
+            print(fuzz(server, folder, given.examples, given.seed), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""Kill the service, or its PostgreSQL, again and again while tills pay, and see that nothing is lost or doubled
+
+    python -m tests.long.soak --kills 100 --seed 7
+"""
+import argparse
+import contextlib
+import http.client
+import itertools
+import json
+import random
+import signal
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from decimal import Decimal
+from time import sleep
+from typing import Any
+
+from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, CREDIT_CARD, EUR
+from ..support.postgresql import PostgresqlServer
+from ..support.project import PROJECT
+from ..support.rows import Rows
+from ..support.server import Server
+from ..support.tokens import SECRET
+
+TILLS = 8
+TABLES = 20
+RUNS = ["sqlite", "postgresql", "postgresql restarted"]
+
+Answer = tuple[int, Any] | None
+
+
+@dataclass
+class Ledger:
+    """What the tills know: what was acknowledged, and how often they had to ask again."""
+
+    payments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    links: list[tuple[str, str]] = field(default_factory=list)
+    transactions: list[str] = field(default_factory=list)
+    repeated: int = 0
+    wrong_answers: list[Any] = field(default_factory=list)
+
+    def add(self, other: "Ledger") -> None:
+        """Take in what another till knows."""
+        self.payments |= other.payments
+        self.links += other.links
+        self.transactions += other.transactions
+        self.repeated += other.repeated
+        self.wrong_answers += other.wrong_answers
+
+
+class Till:
+    """A client that pays and links until the end of the run, and knows what was answered."""
+
+    def __init__(self, number: int, seed: int, box: "Box") -> None:
+        self.number, self.box, self.ledger = number, box, Ledger()
+        self.random = random.Random(f"{seed} till {number}")
+        self.keys = (f"till-{number}-key-{count}" for count in itertools.count())
+
+    def work(self) -> None:
+        """Pay, with a link or two to tickets for each payment, until the box is about to close."""
+        for count in itertools.count():
+            if self.box.closing.is_set():
+                return
+            payment_id = self.pay(self.random.choice(["", f"till-{self.number}-{count}"]))
+            tables = self.random.sample(range(TABLES), self.random.choice([1, 1, 2]))
+            for table in tables if payment_id else []:
+                self.link(payment_id, f"table-{table}")
+
+    def pay(self, transaction_id: str) -> str | None:
+        """Post a payment; return its id, None if that is not known."""
+        currency, decimals = self.random.choice([(EUR, 2), (BTC, 8)])
+        body = {
+            "method_id": self.random.choice([CASH, CREDIT_CARD, BITCOIN_LIGHTNING]),
+            "currency_id": currency,
+            "transaction_id": transaction_id,
+            "amount": Decimal(self.random.randrange(10**15)).scaleb(-decimals),
+        }
+        # Some tills know nothing of keys, and are told by a 409 that their payment is there.
+        keyed = not transaction_id or self.random.random() < 1 / 2
+        status, answer = self.send("/payments", body, {"Idempotency-Key": next(self.keys)} if keyed else {})
+        if status == 201:
+            self.ledger.payments[answer["id"]] = body
+            return answer["id"]
+        if status == 409 and not keyed:
+            self.ledger.transactions.append(transaction_id)
+        else:
+            self.ledger.wrong_answers.append((body, status, answer))
+        return None
+
+    def link(self, payment_id: str, ticket_id: str) -> None:
+        """Link a payment to a ticket."""
+        body = {"payment_id": payment_id, "ticket_id": ticket_id}
+        status, answer = self.send("/payments/ticket-payments", body, {"Idempotency-Key": next(self.keys)})
+        if status == 201:
+            self.ledger.links.append((payment_id, ticket_id))
+        else:
+            self.ledger.wrong_answers.append((body, status, answer))
+
+    def send(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+        """Send a request until it is answered, or the box is closed."""
+        while not self.box.closed.is_set():
+            answer = self.box.ask("POST", path, body, headers)
+            if answer and answer[0] != 503:
+                return answer
+            self.ledger.repeated += 1
+        return 503, None
+
+
+class Box:
+    """The service on a database, both of which may be killed and started again."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        # Tills begin nothing more once it is closing, and do not try again once it is closed for good.
+        self.closing, self.closed = threading.Event(), threading.Event()
+        self.start()
+
+    def start(self) -> None:
+        """Start the service."""
+        self.server = self.launch()
+        self.server.wait_until_serving()
+        assert self.server.port, self.server.log
+
+    def launch(self) -> Server:
+        """Start the service and do not wait for it."""
+        return Server(PROJECT, {"DATABASE_URL": self.url, "JWT_SECRET": SECRET})
+
+    def kill(self) -> None:
+        """End the service with no chance to finish anything."""
+        self.server.stop(signal.SIGKILL)
+
+    def ask(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
+        """Send a request and return its answer, None if there was none."""
+        try:
+            answer = self.server.request(method, path, body, **headers)
+        except (OSError, http.client.HTTPException, json.JSONDecodeError):
+            answer = None
+        if answer is None or answer[0] == 503:
+            # A till that tried again at once would only keep the box from coming back.
+            sleep(1 / 50)
+        return answer
+
+
+def kill_service(box: Box, chance: random.Random) -> None:
+    """Kill the service and start it again, now and then in the middle of its start."""
+    box.kill()
+    while chance.random() < 1 / 4:
+        started = box.launch()
+        sleep(chance.uniform(0, 1))
+        started.stop(signal.SIGKILL)
+    box.start()
+
+
+def run(engine: str, kills: int, seed: int) -> str:
+    """Let tills pay while something is killed so many times; return a line of figures.
+
+    Raises an AssertionError if something that was acknowledged is not there exactly once, or is there otherwise.
+    """
+    chance = random.Random(f"{seed} kills")
+    with contextlib.ExitStack() as things:
+        if engine == "sqlite":
+            url = f"sqlite:///{things.enter_context(tempfile.TemporaryDirectory())}/payments.db"
+        else:
+            postgresql = PostgresqlServer()
+            things.callback(postgresql.remove)
+            url = postgresql.url()
+        box = Box(url)
+        things.callback(lambda: box.server.stop(signal.SIGKILL))
+        tills = [Till(number, seed, box) for number in range(TILLS)]
+        with ThreadPoolExecutor(TILLS) as threads:
+            working = [threads.submit(till.work) for till in tills]
+            try:
+                for _ in range(kills):
+                    sleep(chance.uniform(0, 1))
+                    if engine == "postgresql restarted":
+                        postgresql.stop(chance.choice([signal.SIGINT, signal.SIGQUIT]))
+                        sleep(chance.uniform(0, 1) / 2)
+                        postgresql.start()
+                    else:
+                        kill_service(box, chance)
+                sleep(1)
+            except BaseException:
+                box.closed.set()
+                raise
+            finally:
+                box.closing.set()
+        ledger = Ledger()
+        for till, worked in zip(tills, working):
+            worked.result()
+            ledger.add(till.ledger)
+        box.kill()
+        box.start()
+        check(box, ledger)
+    return (
+        f"{engine}, seed {seed}, {kills} kills: {len(ledger.payments)} payments and {len(ledger.links)} links were "
+        f"acknowledged and are there, {len(ledger.transactions)} retries were answered 409, "
+        f"{ledger.repeated} requests went unanswered or got 503 and were sent again"
+    )
+
+
+def check(box: Box, ledger: Ledger) -> None:
+    """Hold what is stored against what was acknowledged."""
+    assert not ledger.wrong_answers, ledger.wrong_answers[:5]
+    assert ledger.payments and ledger.links
+    listed = box.server.request("GET", "/payments")[1]
+    stored = {payment["id"]: payment for payment in listed}
+    assert len(stored) == len(listed)
+    for payment_id, body in ledger.payments.items():
+        found = stored[payment_id]
+        assert found == body | {"id": payment_id, "transaction_id": body["transaction_id"] or payment_id}
+        assert str(found["amount"]) == f"{body['amount']:f}"
+    transactions = [payment["transaction_id"] for payment in listed]
+    assert len(transactions) == len(set(transactions))
+    assert set(ledger.transactions) <= set(transactions)
+    assert len(listed) == len(ledger.payments) + len(ledger.transactions)
+
+    linked = []
+    for table in range(TABLES):
+        _, found = box.server.request("GET", f"/payments/ticket-payments/by-ticket/table-{table}")
+        linked += [(payment["payment_id"], payment["ticket_id"]) for payment in found or []]
+    assert sorted(linked) == sorted(ledger.links)
+
+    rows = Rows(box.url)
+    assert rows.all("SELECT count(*) FROM payment") == [(len(listed),)]
+    assert rows.all("SELECT count(*) FROM ticket_payment") == [(len(linked),)]
+    created = "SELECT count(*), count(DISTINCT payment_id) FROM history WHERE action = 'created'"
+    assert rows.all(created) == [(len(listed), len(listed))]
+    assert rows.all("SELECT count(*) FROM history WHERE action = 'linked'") == [(len(linked),)]
+    if rows.is_sqlite:
+        assert rows.all("PRAGMA integrity_check") == [("ok",)]
+        assert rows.all("PRAGMA foreign_key_check") == []
+    rows.connection.close()
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="make soak", description="Kill the service while tills pay.")
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    given = parser.parse_args()
+    for engine in RUNS:
+        print(run(engine, given.kills, given.seed), flush=True)
+
+
+if __name__ == "__main__":
+    main()

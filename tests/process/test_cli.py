@@ -1,0 +1,120 @@
+"""The commands of `flask --app wsgi`"""
+import subprocess
+import sys
+from uuid import UUID
+
+import pytest
+
+from payments_service import database
+
+from ..support.payments import CASH, EUR
+from ..support.project import PROJECT, environment
+from ..support.tokens import SECRET
+
+
+@pytest.fixture
+def run(make_new_app):
+    """Run a command; the first finds no database."""
+    runner = make_new_app().test_cli_runner()
+    return lambda *args: runner.invoke(args=args)
+
+
+@pytest.mark.empty_database
+def test_migrate_names_what_it_took_and_then_has_nothing_to_take(run):
+    *taken, last = run("migrate").output.splitlines()
+    assert taken == [f"Applied {path.stem}." for path in sorted(database.MIGRATIONS.glob("0*.py"))]
+    assert last == "The database is up to date."
+    assert run("migrate").output == "The database is up to date.\n"
+
+
+@pytest.mark.empty_database
+def test_methods_are_listed(run):
+    result = run("methods", "list")
+    assert result.exit_code == 0
+    assert result.output.splitlines()[0] == f"{CASH}  Cash"
+    assert len(result.output.splitlines()) == 4
+
+
+def test_an_added_method_is_listed_last_and_served(run, client):
+    method_id = run("methods", "add", "Meal voucher").output.strip()
+    assert UUID(method_id).version == 7
+    assert run("methods", "list").output.splitlines()[-1] == f"{method_id}  Meal voucher"
+    assert client.get(f"/payments/methods/{method_id}").json == {"id": method_id, "name": "Meal voucher"}
+
+
+def test_a_renamed_method_keeps_its_id(run, client):
+    assert run("methods", "rename", "Cash", "Efectivo").exit_code == 0
+    assert client.get(f"/payments/methods/{CASH}").json == {"id": CASH, "name": "Efectivo"}
+
+
+def test_currencies_are_listed_with_their_decimals(run):
+    result = run("currencies", "list")
+    assert result.exit_code == 0
+    assert [line.split()[1:] for line in result.output.splitlines()] == [
+        ["2", "EUR"],
+        ["2", "USD"],
+        ["2", "MXN"],
+        ["8", "BTC"],
+    ]
+
+
+def test_an_added_currency_is_listed_last_and_served(run, client):
+    currency_id = run("currencies", "add", "JPY", "--decimals", "0").output.strip()
+    assert run("currencies", "list").output.splitlines()[-1].split() == [currency_id, "0", "JPY"]
+    assert client.get(f"/payments/currencies/{currency_id}").json == {"id": currency_id, "acronym": "JPY"}
+
+
+def test_a_renamed_currency_keeps_its_id(run, client):
+    assert run("currencies", "rename", "EUR", "Euro").exit_code == 0
+    assert client.get(f"/payments/currencies/{EUR}").json == {"id": EUR, "acronym": "Euro"}
+
+
+@pytest.mark.parametrize(
+    ("command", "refusal"),
+    [
+        (["methods", "add", "Cash"], "There is a payment method of this name already."),
+        (["methods", "add", " "], "A name has 1 to 64 characters and no blanks around it."),
+        (["methods", "add", " Voucher"], "A name has 1 to 64 characters and no blanks around it."),
+        (["methods", "add", "x" * 65], "A name has 1 to 64 characters and no blanks around it."),
+        (["methods", "add", "\udcff"], "Arguments must be UTF-8 text."),
+        (["methods", "rename", "Nothing", "Something"], "There is no payment method 'Nothing'."),
+        (["methods", "rename", "Cash", "Credit Card"], "There is a payment method of this name already."),
+        (["currencies", "add", "EUR", "--decimals", "2"], "There is a currency of this acronym already."),
+        (["currencies", "add", "X" * 17, "--decimals", "2"], "An acronym has 1 to 16 characters and no blanks around"),
+        (["currencies", "rename", "XXX", "YYY"], "There is no currency 'XXX'."),
+        (["currencies", "rename", "USD", "EUR"], "There is a currency of this acronym already."),
+    ],
+)
+def test_a_refusal_is_one_line_and_changes_nothing(run, command, refusal):
+    before = run(command[0], "list").output
+    result = run(*command)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {refusal}")
+    assert len(result.output.splitlines()) == 1
+    assert run(command[0], "list").output == before
+
+
+@pytest.mark.parametrize("decimals", [[], ["--decimals", "19"], ["--decimals", "-1"], ["--decimals", "9" * 30]])
+def test_a_currency_has_0_to_18_decimals(run, decimals):
+    assert run("currencies", "add", "JPY", *decimals).exit_code == 2
+    assert "JPY" not in run("currencies", "list").output
+
+
+@pytest.mark.parametrize("url", ["sqlite:////dev/null/payments.db", "postgresql://till:secret@127.0.0.1:1/payments"])
+def test_a_database_that_cannot_be_used_is_named_in_one_line(make_new_app, url):
+    result = make_new_app(DATABASE_URL=url).test_cli_runner().invoke(args=["methods", "list"])
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: the database {url.replace('till:secret@', '')} cannot be used: ")
+    assert len(result.output.splitlines()) == 1
+    assert "secret" not in result.output
+
+
+@pytest.mark.empty_database
+def test_the_commands_are_those_of_the_flask_command(database_url):
+    def flask(*args):
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", *args]
+        settings = environment(DATABASE_URL=database_url, JWT_SECRET=SECRET)
+        return subprocess.run(command, cwd=PROJECT, env=settings, capture_output=True, text=True, check=True).stdout
+
+    assert flask("currencies", "list").endswith("BTC\n")
+    assert flask("token").count(".") == 2

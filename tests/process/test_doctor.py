@@ -1,0 +1,190 @@
+"""flask --app wsgi doctor"""
+import http.server
+import socket
+import threading
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from payments_service import engines
+
+from ..support.clients import client_of
+from ..support.engines import on_postgresql, on_sqlite
+from ..support.migrating import migrate
+from ..support.payments import payment
+from ..support.rows import stored
+from ..support.tokens import SECRET, make_token
+
+
+@pytest.fixture
+def findings(make_new_app, free_port):
+    """Run the command, by default where nothing listens, and return its exit code and what it found, by subject."""
+
+    def run(**settings):
+        app = make_new_app(**{"PORT": free_port} | settings)
+        result = app.test_cli_runner().invoke(args=["doctor"])
+        found = {}
+        for line in result.output.splitlines():
+            level, text = line.split(maxsplit=1)
+            found.setdefault(text.partition(":")[0], []).append((level, text))
+        return result.exit_code, found
+
+    return run
+
+
+@pytest.fixture
+def free_port():
+    """Return a port at which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
+def test_a_box_that_is_well_has_no_faults(server, findings):
+    code, found = findings(PORT=server.port)
+    assert code == 0
+    levels = [level for lines in found.values() for level, text in lines if "fsync" not in text]
+    assert levels == ["ok"] * 4
+    assert set(found) == {"access tokens", "database", "clock", "port"}
+
+
+@on_sqlite
+@pytest.mark.empty_database
+def test_a_database_that_is_not_there_is_not_made(findings, database_url, tmp_path):
+    code, found = findings()
+    assert found["database"][0][0] == "warning"
+    assert "does not exist yet" in found["database"][0][1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_database_that_is_not_up_to_date_is_a_fault(findings, make_new_app, rows):
+    migrate(make_new_app())
+    rows.execute("DELETE FROM schema_migration WHERE name = '0004_idempotency_keys'")
+    code, found = findings()
+    assert code == 1
+    assert found["database"][0][0] == "fault"
+    assert "0004_idempotency_keys" in found["database"][0][1]
+
+
+@on_sqlite
+def test_a_log_without_its_database_is_a_fault(findings, make_app, rows):
+    file = make_app().extensions["payments_database"].path
+    rows.execute("INSERT INTO method (id, name) VALUES ('x', 'x')")
+    file.unlink()
+    code, found = findings()
+    assert code == 1
+    assert "empty or missing" in found["database"][0][1]
+    assert "restore a backup with --force" in found["database"][0][1]
+    assert not file.exists()
+
+
+def test_what_a_token_has_to_have_is_said(findings):
+    _, found = findings(JWT_ISSUER="https://sign-in.example", JWT_AUDIENCE="payments")
+    assert "iss 'https://sign-in.example', aud 'payments'" in found["access tokens"][0][1]
+
+
+@on_sqlite
+def test_a_damaged_file_is_a_fault_and_is_left_as_it_is(findings, make_app):
+    app = make_app()
+    file = app.extensions["payments_database"].path
+    app.extensions["payments_database"].close_idle()
+    damaged = file.read_bytes()[:4096] + b"x" * 4096 + file.read_bytes()[8192:]
+    file.write_bytes(damaged)
+    code, found = findings()
+    assert code == 1
+    assert "damaged" in found["database"][0][1]
+    assert file.read_bytes() == damaged
+
+
+@on_postgresql
+def test_a_server_that_is_not_there_is_a_fault(findings):
+    code, found = findings(DATABASE_URL="postgresql://payments:secret-word@127.0.0.1:1/payments")
+    assert code == 1
+    assert found["database"][0][0] == "fault"
+    assert "secret-word" not in str(found)
+    assert "PAYMENTS_DATABASE_URL" in found["database"][0][1]
+
+
+@on_postgresql
+def test_a_server_that_does_not_wait_for_its_disk_is_a_warning(findings, make_app):
+    make_app()
+    _, found = findings()
+    assert [level for level, text in found["database"] if "fsync" in text] == ["warning"]
+
+
+@on_sqlite
+def test_a_file_that_others_may_read_is_a_warning(findings, make_app):
+    file = make_app().extensions["payments_database"].path
+    file.chmod(0o644)
+    _, found = findings()
+    assert ("warning", f"database: others may read payments: chmod o= {file}") in found["database"]
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("name", "level", "code"), [("LEAST_FREE_BYTES", "fault", 1), ("ENOUGH_FREE_BYTES", "warning", 0)]
+)
+def test_a_disk_that_gets_full_is_named(findings, make_app, monkeypatch, name, level, code):
+    make_app()
+    monkeypatch.setattr(engines, name, 2**60)
+    found_code, found = findings()
+    assert found_code == code
+    assert [found_level for found_level, text in found["database"] if "MiB are free" in text] == [level]
+
+
+def test_a_secret_that_looks_guessable_is_a_warning(findings):
+    _, found = findings(JWT_SECRET="passwordpasswordpasswordpassword")
+    assert [level for level, _ in found["access tokens"]] == ["ok", "warning"]
+    assert "passwordpassword" not in str(found)
+
+
+def test_a_secret_that_others_may_read_is_a_fault(findings, tmp_path):
+    file = tmp_path / "jwt-secret"
+    file.write_text(SECRET)
+    file.chmod(0o644)
+    code, found = findings(JWT_SECRET=None, JWT_SECRET_FILE=str(file))
+    assert code == 1
+    assert ("fault", f"access tokens: all users can read the secret: chmod o= {file}") in found["access tokens"]
+    # As of a secret that belongs to root and the service's group.
+    file.chmod(0o640)
+    _, found = findings(JWT_SECRET=None, JWT_SECRET_FILE=str(file))
+    assert [level for level, _ in found["access tokens"]] == ["ok"]
+
+
+@pytest.mark.parametrize(("ahead", "level"), [(timedelta(minutes=1), "ok"), (timedelta(days=1), "fault")])
+def test_a_clock_that_is_behind_the_last_payment_is_a_fault(findings, make_app, rows, ahead, level):
+    client = client_of(make_app(), make_token())
+    payment_id = client.post("/payments", json=payment()).json["id"]
+    entry = {"payment_id": stored(payment_id), "request_id": "request-1", "action": "deleted", "before": "{}"}
+    moment = (datetime.now(timezone.utc) + ahead).isoformat(sep=" ", timespec="microseconds")
+    rows.insert("history", entry | {"at": moment})
+    _, found = findings()
+    assert [level for level, _ in found["clock"]] == [level]
+
+
+def test_a_port_at_which_nothing_answers_is_a_warning(findings, make_app):
+    make_app()
+    code, found = findings()
+    assert code == 0
+    assert found["port"][0][0] == "warning"
+
+
+def test_a_port_that_another_program_has_is_a_fault(findings):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        code, found = findings(PORT=other.server_address[1])
+        other.shutdown()
+        thread.join()
+    assert code == 1
+    assert "another program" in found["port"][0][1]
+
+
+@on_sqlite
+def test_a_service_that_is_not_ready_is_a_fault_with_its_reason(server, findings, tmp_path):
+    (file,) = tmp_path.glob("payments-*.db")
+    aside = file.rename(tmp_path / "aside.db")
+    code, found = findings(PORT=server.port)
+    assert code == 1
+    assert found["port"][0][0] == "fault"
+    assert "deleted or replaced" in found["port"][0][1]
+    aside.rename(file)

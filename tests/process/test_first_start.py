@@ -1,0 +1,67 @@
+"""Starting a new installation: its settings and its secret"""
+import shutil
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ..support.project import PROJECT, environment
+from ..support.tokens import SECRET, make_token
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Copy the project, without what it wrote while running, to a folder of its own."""
+    shutil.copytree(PROJECT / "payments_service", tmp_path / "project" / "payments_service")
+    shutil.copy(PROJECT / "wsgi.py", tmp_path / "project")
+    return tmp_path / "project"
+
+
+@pytest.mark.parametrize("command", [["wsgi.py"], ["-m", "flask", "--app", "wsgi", "token"]])
+def test_the_process_that_refuses_its_settings_says_so_in_one_line(project, command):
+    result = subprocess.run(
+        [sys.executable, *command], cwd=project, env=environment(PORT="http"), capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert result.stderr == "payments: PAYMENTS_PORT must be a whole number from 0 to 65535\n"
+
+
+def test_relative_paths_start_at_the_projects_folder(project, start_server, tmp_path):
+    (project / "secret").write_text(SECRET)
+    server = start_server(project, JWT_SECRET="", JWT_SECRET_FILE="secret", DATABASE_URL="sqlite:///till.db")
+    assert server.request("GET", "/payments") == (204, None)
+    assert (project / "till.db").exists()
+
+
+def test_the_first_start_without_a_secret_writes_one_that_only_its_owner_reads(project, start_server):
+    server = start_server(project, JWT_SECRET="")
+    file = project / "instance" / "jwt-secret"
+    assert len(file.read_text().strip()) >= 32
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert [line for line in server.log if str(file) in line]
+    assert file.read_text().strip() not in "".join(server.log)
+
+
+def test_two_first_starts_at_once_share_one_secret(project, start_server):
+    with ThreadPoolExecutor(2) as starters:
+        servers = list(starters.map(lambda _: start_server(project, JWT_SECRET=""), range(2)))
+    token = make_token(secret=(project / "instance" / "jwt-secret").read_text().strip())
+    for server in servers:
+        assert server.request("GET", "/payments", Cookie=f"accessToken={token}") == (204, None)
+
+
+def test_later_starts_keep_the_secret_and_the_command_signs_with_it(project, start_server):
+    def token():
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", "token"]
+        return subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True).stdout.strip()
+
+    before = token()
+    for _ in range(2):
+        server = start_server(project, JWT_SECRET="")
+        assert server.request("GET", "/payments", Cookie=f"accessToken={before}") == (204, None)
+        assert server.request("GET", "/payments", Cookie=f"accessToken={token()}") == (204, None)
+        assert server.stop() == 0

@@ -1,0 +1,59 @@
+"""Several copies of the service on one database"""
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from ..support.payments import payment
+from ..support.server import Server
+
+pytestmark = pytest.mark.empty_database
+
+
+@pytest.fixture
+def servers(start_server) -> list[Server]:
+    """Start two servers at once on an empty database."""
+    with ThreadPoolExecutor(2) as starters:
+        return list(starters.map(lambda _: start_server(), range(2)))
+
+
+def test_two_that_start_at_once_on_nothing_both_come_up(servers):
+    for server in servers:
+        assert server.port, server.log
+        assert len(server.request("GET", "/payments/methods")[1]) == 4
+
+
+def test_they_see_each_others_payments(servers):
+    payment_id = servers[0].request("POST", "/payments", payment())[1]["id"]
+    assert servers[1].request("GET", f"/payments/{payment_id}")[0] == 200
+    assert servers[1].request("POST", "/payments", payment())[0] == 409
+
+
+def test_a_transaction_id_posted_to_both_at_once_is_taken_once(servers):
+    start = Barrier(2)
+
+    def post(server):
+        start.wait(timeout=30)
+        return server.request("POST", "/payments", body)[0]
+
+    with ThreadPoolExecutor(2) as clients:
+        for number in range(50):
+            body = payment(transaction_id=f"txn-{number}")
+            assert sorted(clients.map(post, servers)) == [201, 409]
+    assert len(servers[0].request("GET", "/payments")[1]) == 50
+
+
+def test_none_is_refused_for_having_to_wait(servers):
+    def post(number):
+        return servers[number % 2].request("POST", "/payments", payment(transaction_id=f"txn-{number}"))[0]
+
+    with ThreadPoolExecutor(16) as clients:
+        assert set(clients.map(post, range(400))) == {201}
+    assert len(servers[0].request("GET", "/payments")[1]) == 400
+
+
+def test_one_that_is_killed_leaves_the_other_at_work(servers):
+    assert servers[0].request("POST", "/payments", payment())[0] == 201
+    servers[0].process.kill()
+    assert servers[1].request("POST", "/payments", payment(transaction_id="txn-2"))[0] == 201
+    assert len(servers[1].request("GET", "/payments")[1]) == 2

@@ -1,0 +1,184 @@
+"""Clients that are slow or many do not stop others from being served"""
+import contextlib
+import resource
+import shutil
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ..support.engines import on_sqlite
+from ..support.payments import ENCODER, payment
+from ..support.project import PROJECT
+from ..support.tokens import make_token
+from ..support.waiting import wait_until
+
+pytestmark = on_sqlite
+
+
+@pytest.fixture
+def connect():
+    """Open connections, which are closed after the test."""
+    with contextlib.ExitStack() as opened:
+
+        def connect(server, sent=b""):
+            connection = opened.enter_context(socket.socket())
+            # So that an answer that is not read stays with the server.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            connection.settimeout(30)
+            connection.connect(("127.0.0.1", server.port))
+            connection.sendall(sent)
+            return connection
+
+        yield connect
+
+
+@pytest.fixture
+def many_files():
+    """Let this process open as many files as it takes to open many connections."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if before[1] < 2000:
+        pytest.skip("this machine lets a process open no more than a thousand files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(2000, before[0]), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /payments HTTP/1.1\r\nHost: box\r\n"], ids=["silent", "slow"])
+def test_others_are_served_beside_a_thousand_silent_or_slow_connections(many_files, server, connect, sent):
+    for _ in range(1200):
+        connect(server, sent)
+    assert server.request("POST", "/payments", payment())[0] == 201
+
+
+@pytest.mark.parametrize("files", [64, 1024])
+def test_a_process_that_may_open_few_files_takes_fewer_connections_and_serves(start_server, connect, files):
+    server = start_server(command=["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh"])
+    for _ in range(files // 2):
+        connect(server)
+    assert server.request("POST", "/payments", payment())[0] == 201
+
+
+def test_a_client_that_takes_too_long_to_send_a_request_is_left(start_impatient, connect):
+    server = start_impatient()
+    connection = connect(server, b"GET /payments HTTP/1.1\r\n")
+    connection.settimeout(1 / 10)
+
+    def drip():
+        try:
+            connection.sendall(b"x")
+            return connection.recv(1) == b""
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+
+    wait_until(drip)
+    assert server.request("GET", "/payments")[0] == 204
+
+
+def test_a_client_that_sends_nothing_is_left(start_impatient, connect):
+    server = start_impatient()
+    assert connect(server).recv(1) == b""
+    assert server.request("GET", "/payments")[0] == 204
+
+
+def test_a_client_may_keep_its_connection_for_longer_than_a_request_may_take(start_impatient, connect):
+    server = start_impatient()
+    with contextlib.closing(server.send("GET", "/payments/methods")) as kept:
+        assert kept.getresponse().read()
+        # The second is closed once it has been silent for as long as a request may take.
+        assert connect(server).recv(1) == b""
+        # In two parts, so that the second finds the connection still there.
+        kept.sock.sendall(b"GET /payments/methods HTTP/1.1\r\n")
+        assert server.request("GET", "/payments/methods")[0] == 200
+        kept.sock.sendall(f"Cookie: accessToken={make_token()}\r\n\r\n".encode())
+        assert kept.sock.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_what_the_service_itself_is_slow_at_is_not_held_against_the_client(start_impatient, connect, rows):
+    server = start_impatient()
+    body = ENCODER.encode(payment())
+    head = f"POST /payments HTTP/1.1\r\nHost: box\r\nCookie: accessToken={make_token()}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    rows.lock()
+    connection = connect(server, head.encode() + body + b"GET /payments HTTP/1.1\r\n")
+    # Closed for its silence, after as much time as the other one has been there.
+    assert connect(server).recv(1) == b""
+    rows.unlock()
+    assert connection.recv(65536).startswith(b"HTTP/1.1 201")
+
+
+@pytest.fixture
+def start_impatient(start_server):
+    """Start a server that has patience for no more than a second."""
+    program = [PROJECT / "tests" / "support" / "impatient_server.py", PROJECT]
+    return lambda **settings: start_server(program=program, **settings)
+
+
+@pytest.fixture
+def many_payments(app, insert_payments):
+    """Insert payments for an answer that the sockets between server and client cannot hold."""
+    insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(50_000)))
+
+
+@pytest.fixture
+def very_many_payments(many_payments, insert_payments):
+    """Insert more, for an answer of which the thread has to wait until most of it is read."""
+    numbers = range(50_000, 200_000)
+    insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in numbers))
+
+
+def test_clients_that_never_read_their_answers_keep_no_thread(many_payments, start_impatient, connect):
+    server = start_impatient(THREADS="2")
+    request = f"GET /payments HTTP/1.1\r\nHost: box\r\nCookie: accessToken={make_token()}\r\n\r\n".encode()
+    # More answers to each connection than waitress keeps before it lets the thread wait for the client.
+    for _ in range(3):
+        connect(server, request * 5)
+    # The first are answered before the threads get to the answers that they cannot get rid of.
+    assert {server.request("GET", "/payments/methods")[0] for _ in range(40)} == {200}
+
+
+def test_clients_that_read_their_answers_very_slowly_keep_no_thread(very_many_payments, start_impatient, connect):
+    server = start_impatient(THREADS="1")
+    request = f"GET /payments HTTP/1.1\r\nHost: box\r\nCookie: accessToken={make_token()}\r\n\r\n".encode()
+    connections = [connect(server, request) for _ in range(2)]
+    done = threading.Event()
+
+    def trickle(connection):
+        with contextlib.suppress(OSError):
+            while connection.recv(10_000) and not done.wait(1 / 100):
+                pass
+
+    with ThreadPoolExecutor(2) as readers:
+        try:
+            for connection in connections:
+                readers.submit(trickle, connection)
+            assert {server.request("GET", "/payments/methods")[0] for _ in range(10)} == {200}
+        finally:
+            done.set()
+
+
+@pytest.mark.skipif(not shutil.which("prlimit"), reason="needs prlimit")
+def test_an_answer_for_which_the_disk_has_no_room_is_broken_off_at_once(many_payments, start_server, connect):
+    server = start_server(command=["prlimit", "--fsize=1000000"])
+    connection = connect(server, f"GET /payments HTTP/1.0\r\nCookie: accessToken={make_token()}\r\n\r\n".encode())
+    wait_until(lambda: any("There is no room for the rest of an answer" in line for line in server.log))
+    # As long as it takes to see that a client reads nothing.
+    connection.settimeout(20)
+    answer = b""
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(65536):
+            answer += part
+    assert not answer.endswith(b"]\n")
+    assert server.request("GET", "/payments/methods")[0] == 200
+
+
+def test_a_client_that_reads_gets_its_whole_answer(many_payments, start_impatient, connect):
+    connection = connect(start_impatient())
+    connection.sendall(f"GET /payments HTTP/1.0\r\nCookie: accessToken={make_token()}\r\n\r\n".encode())
+    length = 0
+    while part := connection.recv(500_000):
+        length += len(part)
+    assert length > 8_000_000

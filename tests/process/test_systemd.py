@@ -1,0 +1,87 @@
+"""What the service tells systemd, and the units that are shipped for it"""
+import contextlib
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import uuid
+
+import pytest
+
+from payments_service.settings import SETTINGS
+
+from ..support.engines import on_sqlite
+from ..support.project import PROJECT
+
+DEPLOY = PROJECT / "payments_service" / "deploy"
+UNITS = sorted(path for path in DEPLOY.iterdir() if path.suffix in (".service", ".timer"))
+
+
+@pytest.fixture(params=["in a folder", "abstract"])
+def notified(request, tmp_path, monkeypatch):
+    """Listen where a service that is started after this tells how it is."""
+    address = str(tmp_path / "notify") if request.param == "in a folder" else f"@payments-{uuid.uuid4().hex}"
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as listening:
+        listening.settimeout(30)
+        listening.bind(re.sub("^@", "\0", address))
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        yield listening
+
+
+@on_sqlite
+def test_systemd_is_told_once_the_service_listens_and_when_it_stops(notified, server):
+    assert notified.recv(100) == b"READY=1"
+    assert server.request("GET", "/payments")[0] == 204
+    assert server.stop() == 0
+    assert notified.recv(100) == b"STOPPING=1"
+
+
+@on_sqlite
+def test_systemd_is_told_nothing_of_a_start_that_fails(notified, start_server):
+    assert start_server(HOST="300.1.1.1").wait() == 1
+    notified.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        notified.recv(100)
+
+
+@on_sqlite
+def test_a_notify_socket_that_is_gone_is_logged_and_does_not_keep_the_service_from_serving(
+    start_server, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
+    server = start_server()
+    assert server.request("GET", "/payments")[0] == 204
+    assert server.stop() == 0
+    assert "does not take READY=1" in "".join(server.log)
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+def test_systemd_understands_the_units(tmp_path):
+    for unit in UNITS:
+        # A program that is not there is an error too.
+        text = re.sub(r"/opt/payments/\.venv/bin/\w+", sys.executable, unit.read_text())
+        (tmp_path / unit.name).write_text(text)
+    command = ["systemd-analyze", "verify", "--man=no", *(tmp_path / unit.name for unit in UNITS)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_service_and_its_backup_have_the_same_sandbox_and_files():
+    service, backup = ((DEPLOY / name).read_text() for name in ("payments.service", "payments-backup.service"))
+    sandbox = service.partition("# The service and its backup are boxed alike")[2].partition("\n\n[Install]")[0]
+    assert "ProtectSystem=strict" in sandbox
+    assert sandbox in backup
+    for line in ("User=payments", "WorkingDirectory=/opt/payments", "EnvironmentFile=/etc/payments/payments.env"):
+        assert f"\n{line}\n" in service
+        assert f"\n{line}\n" in backup
+
+
+def test_the_example_environment_sets_what_the_service_reads():
+    lines = re.findall("^#?(PAYMENTS_.*)", (DEPLOY / "payments.env").read_text(), re.MULTILINE)
+    assert lines
+    for line in lines:
+        ((name, _, value),) = [word.partition("=") for word in shlex.split(line)]
+        read, _ = SETTINGS[name.removeprefix("PAYMENTS_")]
+        assert read(value)

@@ -1,0 +1,139 @@
+"""A headless Chromium"""
+import json
+import os
+import select
+import shutil
+import signal
+
+from .tokens import make_token
+from .waiting import wait_until
+
+BROWSER = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+
+# Nothing leaves the machine. Containers let root have no sandbox, and little shared memory.
+OPTIONS = """--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run
+    --no-proxy-server --disable-background-networking --disable-component-update --disable-sync""".split()
+RESOLVE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+
+
+class Browser:
+    """A headless Chromium and its newest tab, driven by its DevTools protocol: JSON before NULs, on its fds 3 and 4."""
+
+    def __init__(self, folder):
+        self.output, fd_4 = os.pipe()
+        fd_3, self.input = os.pipe()
+        log = os.O_WRONLY | os.O_CREAT
+        self.pid = os.posix_spawn(
+            BROWSER,
+            [BROWSER, *OPTIONS, RESOLVE, "--remote-debugging-pipe", f"--user-data-dir={folder}/profile"],
+            os.environ | {"HOME": str(folder)},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, f"{folder}/browser.log", log, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+                (os.POSIX_SPAWN_DUP2, fd_3, 3),
+                (os.POSIX_SPAWN_DUP2, fd_4, 4),
+            ],
+            setsid=True,
+        )
+        os.close(fd_3)
+        os.close(fd_4)
+        self.received = b""
+        self.called = 0
+        self.session = {}
+        self.events = []
+
+    def open(self):
+        """Open a tab; `events` has what happens in it."""
+        self.session, self.events = {}, []
+        target = self.call("Target.createTarget", url="about:blank")
+        self.session = {"sessionId": self.call("Target.attachToTarget", **target, flatten=True)["sessionId"]}
+        for domain in ("Network", "Log", "Runtime", "Audits"):
+            self.call(f"{domain}.enable")
+
+    def close(self):
+        """End it."""
+        os.killpg(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self.input)
+        os.close(self.output)
+
+    def call(self, method, **params):
+        """Return the result of a method of the protocol."""
+        self.called += 1
+        message = {"id": self.called, "method": method, "params": params} | self.session
+        os.write(self.input, json.dumps(message).encode() + b"\0")
+        while (message := self.receive()).get("id") != self.called:
+            if message.get("sessionId") == self.session.get("sessionId"):
+                self.events.append(message)
+        assert "error" not in message, message
+        return message["result"]
+
+    def receive(self):
+        """Return its next message."""
+        while b"\0" not in self.received:
+            assert select.select([self.output], [], [], 60)[0]
+            received = os.read(self.output, 1 << 16)
+            assert received, "Chromium has ended"
+            self.received += received
+        message, _, self.received = self.received.partition(b"\0")
+        return json.loads(message)
+
+    def run(self, script):
+        """Return what a script gives."""
+        result = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
+
+    def wait_for(self, script):
+        """Return what a script gives as soon as that is true."""
+        return wait_until(lambda: self.run(script))
+
+
+SHOWN_OPERATIONS = """[...document.querySelectorAll(".opblock")].map(block => [
+    block.querySelector(".opblock-summary-method").innerText,
+    block.querySelector(".opblock-summary-path").dataset.path,
+    block.querySelector(".permission").innerText,
+])"""
+
+
+class Page(Browser):
+    """The page, for someone who is signed in."""
+
+    def show(self, address):
+        """Sign in and show the page at an address."""
+        self.open()
+        cookie = {"name": "accessToken", "value": make_token(), "httpOnly": True, "sameSite": "Lax"}
+        self.call("Network.setCookie", url=address, **cookie)
+        self.call("Page.navigate", url=address)
+        self.wait_for("document.querySelectorAll('.opblock').length")
+
+    def try_out(self, method, path):
+        """Expand an operation, try it with what it suggests, and return the status and the body that are shown."""
+        block = f"document.querySelector('.opblock-{method}:has([data-path=\"{path}\"])')"
+        for button in (".opblock-summary-control", ".try-out__btn", ".execute"):
+            self.wait_for(f"!!{block}.querySelector('{button}')")
+            self.run(f"{block}.querySelector('{button}').click()")
+        answer = f"{block}.querySelector('.live-responses-table .response')"
+        self.wait_for(f"!!{answer}?.querySelector('pre')")
+        return (
+            int(self.run(f"{answer}.querySelector('.response-col_status').innerText")),
+            self.run(f"{answer}.querySelector('pre').innerText"),
+        )
+
+    def asked(self):
+        """Return the addresses that it has asked for, other than those that hold what they lead to."""
+        self.run("0")
+        sent = [event["params"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
+        return [params["request"]["url"] for params in sent if not params["request"]["url"].startswith("data:")]
+
+    def complaints(self):
+        """Return what the console shows, and what the page's policy blocked."""
+        self.run("0")
+        return [
+            event
+            for event in self.events
+            if event["method"] in ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
+            or event["method"] == "Audits.issueAdded"
+            and event["params"]["issue"]["code"] == "ContentSecurityPolicyIssue"
+        ]

@@ -1,0 +1,88 @@
+"""nginx with the shipped configuration"""
+import grp
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+from .postgresql import USER
+from .project import PROJECT
+from .server import Server
+from .waiting import wait_until
+
+# A user's PATH may leave out where Debian has it.
+NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
+SITE = (PROJECT / "payments_service" / "deploy" / "nginx.conf").read_text()
+
+# What Debian's own file has around the site, in a folder of the test.
+AROUND = """{user}
+worker_processes 1;
+daemon off;
+pid {folder}/pid;
+error_log stderr;
+events {{ }}
+http {{
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    include {folder}/site;
+}}
+"""
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def example(line: str) -> str:
+    """Return the shipped file with an example line as one that counts."""
+    assert SITE.count(f"#{line}") == 1
+    return SITE.replace(f"#{line}", line)
+
+
+class Nginx(Server):
+    """nginx with a site file in a process of its own, in front of services on the given ports."""
+
+    def __init__(self, site: str, *ports: int) -> None:
+        # Not below pytest's folder, which pytest closes to all but its own user.
+        self.folder = Path(tempfile.mkdtemp(prefix="payments-nginx-"))
+        self.port = free_port()
+        moved = {"listen 80;": f"listen 127.0.0.1:{self.port};", "listen [::]:80;": "", "/var/log/nginx": self.folder}
+        moved |= {f"127.0.0.1:{9154 + index} ": f"127.0.0.1:{port} " for index, port in enumerate(ports)}
+        for shipped, here in moved.items():
+            assert shipped in site
+            site = site.replace(shipped, str(here))
+        user = ""
+        if USER:
+            # As on Debian, root starts it and another user does the work.
+            self.folder.chmod(0o755)
+            user = f"user {USER['user']} {grp.getgrgid(USER['group']).gr_name};"
+        (self.folder / "site").write_text(site)
+        (self.folder / "conf").write_text(AROUND.format(folder=self.folder, user=user))
+        command = [NGINX, "-p", self.folder, "-e", "stderr", "-c", self.folder / "conf"]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.log = []
+        self.serves_or_ended = threading.Event()
+        self.reader = threading.Thread(target=self.read_log, daemon=True)
+        self.reader.start()
+        wait_until(self.takes_connections)
+
+    def takes_connections(self) -> bool:
+        """Tell whether it does; fails if it has ended."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+            return True
+        except OSError:
+            assert self.process.poll() is None, self.log
+            return False
+
+    def access_log(self) -> str:
+        """Return what it logged of the requests that it answered."""
+        return (self.folder / "payments.log").read_text()

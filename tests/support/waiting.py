@@ -1,0 +1,15 @@
+"""Waiting for something to happen"""
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import Any
+
+SECONDS = 60
+
+
+def wait_until(condition: Callable[[], Any]) -> Any:
+    """Return the first true value that a condition returns. Fails if there is none in time."""
+    deadline = monotonic() + SECONDS
+    while not (met := condition()):
+        assert monotonic() < deadline, condition
+        sleep(1 / 100)
+    return met

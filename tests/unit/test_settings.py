@@ -1,0 +1,135 @@
+"""The settings: what is taken and what stops the start"""
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from payments_service import SettingError, create_app
+from payments_service.keys import read_keys
+from payments_service.settings import read_settings
+
+from ..support.project import PROJECT
+from ..support.tokens import SECRET
+
+
+def test_the_defaults_are_those_of_the_readme():
+    settings = read_settings({"JWT_SECRET": SECRET})
+    assert settings["HOST"] == "127.0.0.1"
+    assert settings["PORT"] == 9154
+    assert settings["THREADS"] == 8
+    assert settings["DATABASE_URL"] == f"sqlite:///{PROJECT}/instance/payments.db"
+    assert settings["JWT_LEEWAY"] == 10
+    assert settings["IDEMPOTENCY_DAYS"] == 7
+    assert settings["JWT_ISSUER"] is settings["JWT_AUDIENCE"] is None
+    assert settings["ROLE_PERMISSIONS"] == {}
+
+
+@pytest.mark.parametrize("url", ["postgresql://till:s%40@db:5433/payments?sslmode=require", "postgresql:///payments"])
+def test_a_database_url_is_taken_as_it_is_but_for_blanks_around_it(url):
+    assert read_settings({"JWT_SECRET": SECRET, "DATABASE_URL": f" {url}\n"})["DATABASE_URL"] == url
+
+
+def test_settings_are_read_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("PAYMENTS_PORT", "8000")
+    monkeypatch.setenv("PAYMENTS_DATABASE_URL", f"sqlite:///{tmp_path}/till.db")
+    monkeypatch.setenv("PAYMENTS_ROLE_PERMISSIONS", '{"cashier": ["payments_read"]}')
+    monkeypatch.setenv("PAYMENTS_JWT_SECRET", "1" * 40)
+    monkeypatch.setenv("PAYMENTS_JWT_ISSUER", "")
+    settings = read_settings()
+    assert settings["PORT"] == 8000
+    assert settings["DATABASE_URL"] == f"sqlite:///{tmp_path}/till.db"
+    assert settings["ROLE_PERMISSIONS"] == {"cashier": ["payments_read"]}
+    assert settings["JWT_SECRET"] == "1" * 40
+    assert settings["JWT_ISSUER"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "70000"),
+        ("PORT", "-1"),
+        ("PORT", "80.5"),
+        ("THREADS", "0"),
+        ("THREADS", "many"),
+        ("DATABASE_URL", "mysql://localhost/payments"),
+        ("DATABASE_URL", "payments.db"),
+        ("DATABASE_URL", "host=127.0.0.1 dbname=payments"),
+        ("DATABASE_URL", "sqlite:///"),
+        ("DATABASE_URL", "sqlite:///:memory:"),
+        ("DATABASE_URL", "sqlite:///pay\nments.db"),
+        ("DATABASE_URL", "postgresql://till:secret@127.0.0.1"),
+        ("DATABASE_URL", "postgresql://till:secret@127.0.0.1:5432/pay%0Aments"),
+        ("DATABASE_URL", "postgresql://till:sec%ret@127.0.0.1/payments"),
+        ("DATABASE_URL", "postgresql://till:/secret@127.0.0.1/payments"),
+        ("DATABASE_URL", "postgresql://till:a/secret@127.0.0.1:5432/payments"),
+        ("DATABASE_URL", "postgresql://till:a@secret@127.0.0.1:5432/payments"),
+        ("DATABASE_URL", "postgresql://till:a@secret/b@127.0.0.1/payments"),
+        ("DATABASE_URL", "postgresql://127.0.0.1/payments?dbname=password%3Dsecret"),
+        ("DATABASE_URL", "postgresql://127.0.0.1/payments?colour=secret"),
+        ("JWT_SECRET", "short"),
+        ("JWT_SECRET", "x" * 31),
+        ("JWT_SECRET", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC7"),
+        ("JWT_SECRET", "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----"),
+        ("JWT_SECRET_FILE", "/nowhere/jwt-secret"),
+        ("JWT_PUBLIC_KEY_FILE", "/nowhere/public.pem"),
+        ("JWT_PUBLIC_KEY_FILE", "/dev/null"),
+        ("JWT_PUBLIC_KEY_FILE", __file__),
+        ("JWT_ALGORITHM", "none"),
+        ("JWT_ALGORITHM", "HS512"),
+        ("JWT_ALGORITHM", "RS256"),
+        ("IDEMPOTENCY_DAYS", "0"),
+        ("IDEMPOTENCY_DAYS", "366"),
+        ("LOG_FORMAT", "xml"),
+        ("TRUSTED_PROXY", "localhost"),
+        ("TRUSTED_PROXY", "*"),
+        ("TRUSTED_PROXY", "127.0.0.1,10.0.0.1"),
+        ("TRUSTED_PROXY", "300.1.1.1"),
+        ("JWT_LEEWAY", "-1"),
+        ("JWT_LEEWAY", "301"),
+        ("JWT_LEEWAY", "1e3"),
+        ("ROLE_PERMISSIONS", "cashier"),
+        ("ROLE_PERMISSIONS", "[]"),
+        ("ROLE_PERMISSIONS", '{"cashier": "payments_read"}'),
+        ("ROLE_PERMISSIONS", '{"cashier": [1]}'),
+        ("ROLE_PERMISSIONS", '{"cashier": ["payments_raed"]}'),
+    ],
+)
+def test_a_wrong_value_stops_the_start_with_one_line_that_names_the_variable(name, value):
+    settings = {"JWT_SECRET": SECRET} | {name: value}
+    if name.endswith("_FILE"):
+        del settings["JWT_SECRET"]
+    with pytest.raises(SettingError) as refusal:
+        create_app(settings)
+    assert f"PAYMENTS_{name}" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert "secret" not in str(refusal.value).replace("jwt-secret", "") or name != "DATABASE_URL"
+
+
+@pytest.mark.parametrize("other", ["JWT_SECRET_FILE", "JWT_PUBLIC_KEY_FILE"])
+def test_keys_in_two_places_are_refused(tmp_path, other):
+    with pytest.raises(SettingError, match=f"PAYMENTS_{other}"):
+        read_keys(read_settings({"JWT_SECRET": SECRET, other: str(tmp_path)}))
+
+
+def test_a_secret_is_measured_in_bytes():
+    assert read_keys(read_settings({"JWT_SECRET": "ü" * 16})).verifying == ["ü" * 16]
+
+
+def test_a_secret_is_read_from_its_file(tmp_path):
+    (tmp_path / "secret").write_text(f"{SECRET}\n")
+    assert read_keys(read_settings({"JWT_SECRET_FILE": str(tmp_path / "secret")})).verifying == [SECRET]
+
+
+def test_a_misspelt_setting_is_logged(caplog):
+    read_settings({"JWT_SECRET": SECRET, "JWT_ISUER": "sign-in"})
+    assert "PAYMENTS_JWT_ISUER" in caplog.text
+    assert "sign-in" not in caplog.text
+
+
+def test_many_first_starts_at_once_share_one_secret(tmp_path, monkeypatch):
+    for number in range(20):
+        monkeypatch.setattr("payments_service.keys.GENERATED_SECRET_FILE", tmp_path / str(number) / "jwt-secret")
+        with ThreadPoolExecutor(8) as starters:
+            secrets = list(starters.map(lambda _: read_keys(read_settings({})).verifying[0], range(8)))
+        assert len(set(secrets)) == 1
+        assert [path.name for path in (tmp_path / str(number)).iterdir()] == ["jwt-secret"]
