@@ -7,7 +7,7 @@ import pytest
 from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, EUR, NOBODY, payment
 
 
-def test_the_answer_has_the_new_id_and_the_documented_message(client):
+def test_the_response_has_the_id_and_the_documented_message(client):
     response = client.post("/payments", json=payment())
     assert response.status_code == 201
     assert response.json == {"id": response.json["id"], "message": "Payment added successfully"}
@@ -21,7 +21,7 @@ def test_a_payment_is_read_back_as_it_was_sent(client):
 
 
 @pytest.mark.parametrize("blank", ["", "   ", "\t\n", None])
-def test_a_blank_or_absent_transaction_id_becomes_the_payments_own_id(client, blank):
+def test_a_blank_transaction_id_becomes_the_payments_own_id(client, blank):
     payment_id = client.post("/payments", json=payment(transaction_id=blank)).json["id"]
     assert client.get(f"/payments/{payment_id}").json["transaction_id"] == payment_id
 
@@ -39,7 +39,7 @@ def test_a_transaction_id_serves_one_payment_only(client):
     assert [stored["amount"] for stored in client.get("/payments").json] == [1]
 
 
-def test_who_may_read_is_told_which_payment_has_the_transaction_id(client, make_client, add_payment):
+def test_a_reader_is_told_which_payment_has_the_transaction_id(client, make_client, add_payment):
     holder, other = add_payment(transaction_id="txn-1"), add_payment(transaction_id="txn-2")
     for permissions, named in [(["payments_read"], True), ([], False)]:
         client = make_client(permissions=[*permissions, "payments_create", "payments_update"])
@@ -60,7 +60,7 @@ def test_a_transaction_id_of_128_characters_is_kept_whole(client):
     assert client.get(f"/payments/{payment_id}").json["transaction_id"] == longest
 
 
-def test_an_id_in_upper_case_is_answered_in_lower_case(client):
+def test_an_id_in_upper_case_is_returned_in_lower_case(client):
     payment_id = client.post("/payments", json=payment(method_id=CASH.upper(), currency_id=EUR.upper())).json["id"]
     stored = client.get(f"/payments/{payment_id}").json
     assert (stored["method_id"], stored["currency_id"]) == (CASH, EUR)
@@ -89,7 +89,7 @@ def test_an_id_in_upper_case_is_answered_in_lower_case(client):
     ],
     ids=str,
 )
-def test_a_refused_field_is_named_and_nothing_is_stored(client, changed):
+def test_an_invalid_field_is_named_and_nothing_is_stored(client, changed):
     response = client.post("/payments", json=payment(**changed))
     assert response.status_code == 422
     assert list(response.json["errors"]["json"]) == list(changed)
@@ -97,14 +97,14 @@ def test_a_refused_field_is_named_and_nothing_is_stored(client, changed):
     assert client.get("/payments").status_code == 204
 
 
-def test_a_null_is_refused_in_each_field(client):
+def test_null_is_rejected_in_each_field(client):
     body = '{"method_id": null, "currency_id": null, "transaction_id": null, "amount": null}'
     response = client.post("/payments", data=body, content_type="application/json")
     assert response.status_code == 422
     assert set(response.json["errors"]["json"]) == {"method_id", "currency_id", "transaction_id", "amount"}
 
 
-def test_half_of_a_surrogate_pair_is_refused(client):
+def test_half_of_a_surrogate_pair_is_rejected(client):
     body = f'{{"method_id": "{CASH}", "currency_id": "{EUR}", "amount": 1, "transaction_id": "\\ud83d"}}'
     response = client.post("/payments", data=body, content_type="application/json")
     assert response.status_code == 422
@@ -117,7 +117,7 @@ def test_a_whole_surrogate_pair_is_a_character_like_others(client):
     assert client.get(f"/payments/{payment_id}").json["transaction_id"] == "😀"
 
 
-def test_an_unknown_field_whose_name_is_half_a_surrogate_pair_is_refused(client):
+def test_half_a_surrogate_pair_as_a_field_name_is_rejected(client):
     response = client.post("/payments", data='{"\\ud83d": 1}', content_type="application/json")
     assert response.status_code == 422
 

@@ -22,7 +22,7 @@ def test_a_payment_linked_to_a_ticket_is_not_deleted(client, add_payment, link):
     assert len(client.get("/payments/ticket-payments/by-ticket/ticket-1").json) == 1
 
 
-def test_after_unlinking_it_is_deleted(client, add_payment, link):
+def test_an_unlinked_payment_can_be_deleted(client, add_payment, link):
     payment_id = add_payment()
     link(payment_id, "ticket-1")
     client.delete("/payments/ticket-payments/by-ticket/ticket-1")

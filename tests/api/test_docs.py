@@ -64,7 +64,7 @@ def test_a_file_has_its_type_and_needs_no_token(get, name):
 
 
 @pytest.mark.parametrize("path", ["/docs", *(f"/docs/{name}" for name in FILES)])
-def test_a_browser_keeps_what_it_has_and_asks_whether_it_is_still_the_newest(get, path):
+def test_a_browser_caches_the_page_and_revalidates_it(get, path):
     response = get(path)
     assert response.headers["Cache-Control"] == "no-cache"
     again = get(path, headers={"If-None-Match": response.headers["ETag"]})

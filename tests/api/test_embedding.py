@@ -31,7 +31,7 @@ def till(make_app, new_database):
     return caller_of(program)
 
 
-def test_it_is_served_where_it_is_mounted(till):
+def test_the_service_is_served_where_it_is_mounted(till):
     payment_id = till.post("/pos/payments", **BODY).get_json(force=True)["id"]
     assert till.get(f"/pos/payments/{payment_id}").status_code == 200
     assert till.get("/pos/health/ready").status_code == 200
@@ -39,7 +39,7 @@ def test_it_is_served_where_it_is_mounted(till):
     assert till.get("/payments").status_code == 404
 
 
-def test_two_in_one_process_keep_to_themselves(till):
+def test_two_mounted_services_do_not_mix(till):
     assert till.post("/pos/payments", **BODY).status_code == 201
     assert till.get("/bar/payments").status_code == 204
     assert till.post("/bar/payments", **BODY).status_code == 201
@@ -48,13 +48,13 @@ def test_two_in_one_process_keep_to_themselves(till):
         assert "payments_written_total 1.0" in till.get(f"{place}/metrics").text
 
 
-def test_it_leaves_the_programs_own_errors_and_answers_alone(till):
+def test_the_programs_own_responses_are_left_alone(till):
     response = till.get("/nowhere")
     assert response.content_type.startswith("text/html")
     assert "X-Request-Id" not in response.headers
 
 
-def test_the_readme_mounts_it_as_it_is_written(tmp_path):
+def test_the_example_of_the_readme_mounts_the_service(tmp_path):
     (tmp_path / "jwt-secret").write_text(SECRET)
     (code,) = re.findall(r"```python\n(.*?)```", section("Operate"), re.DOTALL)
     code = code.replace("/var/lib/till", str(tmp_path)).replace("/etc/till", str(tmp_path))

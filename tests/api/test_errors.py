@@ -4,7 +4,7 @@ from flask.testing import FlaskClient
 from payments_service.access import PUBLIC
 
 
-def test_a_mistake_of_ours_is_answered_500_in_the_one_shape_and_logged_with_its_trace(app, caplog):
+def test_an_unexpected_exception_gives_500_and_is_logged(app, caplog):
     def fail():
         raise ZeroDivisionError("a secret of the inside")
 

@@ -33,7 +33,7 @@ def test_the_etag_stays_while_the_payment_does(client, add_payment, link):
 
 
 @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', "*"])
-def test_a_payment_that_the_caller_has_already_is_not_sent_again(client, add_payment, form):
+def test_a_payment_the_client_has_cached_gives_304(client, add_payment, form):
     payment_id = add_payment()
     etag = etag_of(client, payment_id)
     response = client.get(f"/payments/{payment_id}", headers={"If-None-Match": form.format(etag)})
@@ -42,7 +42,7 @@ def test_a_payment_that_the_caller_has_already_is_not_sent_again(client, add_pay
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_a_payment_that_the_caller_does_not_have_is_sent(client, add_payment, changed):
+def test_a_payment_the_client_has_not_cached_is_sent(client, add_payment, changed):
     payment_id = add_payment()
     etag = etag_of(client, payment_id) if changed else '"other"'
     change(client, payment_id, 2)
@@ -52,7 +52,7 @@ def test_a_payment_that_the_caller_does_not_have_is_sent(client, add_payment, ch
 
 
 @pytest.mark.parametrize("form", ["{}", '"other", {}', "*"])
-def test_what_the_caller_has_read_can_be_changed_and_deleted(client, add_payment, form):
+def test_the_version_that_was_read_can_be_changed_and_deleted(client, add_payment, form):
     payment_id = add_payment()
     assert change(client, payment_id, 2, **{"If-Match": form.format(etag_of(client, payment_id))}).status_code == 200
     headers = {"If-Match": form.format(etag_of(client, payment_id))}
@@ -62,7 +62,7 @@ def test_what_the_caller_has_read_can_be_changed_and_deleted(client, add_payment
 # Weak ones never match here: RFC 9110, section 13.1.1.
 @pytest.mark.parametrize("form", ["{old}", "W/{current}", '"other"', '"1", "other"', '"', ""])
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_what_was_changed_since_is_refused_with_the_current_etag(client, add_payment, method, form):
+def test_an_outdated_etag_is_rejected_with_the_current_one(client, add_payment, method, form):
     payment_id = add_payment(amount=1)
     old = etag_of(client, payment_id)
     change(client, payment_id, 2)
@@ -83,12 +83,12 @@ def test_without_if_match_all_changes_are_made(client, add_payment):
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_a_payment_that_is_not_there_is_not_found_whatever_is_expected(client, method):
+def test_an_unknown_payment_is_not_found_whatever_if_match_says(client, method):
     response = client.open(f"/payments/{NOBODY}", method=method, json=payment(), headers={"If-Match": "*"})
     assert response.status_code == 404
 
 
-def test_a_version_is_judged_before_what_else_is_wrong(client, add_payment, link):
+def test_the_version_is_checked_before_other_errors(client, add_payment, link):
     payment_id = add_payment()
     link(payment_id, "ticket-1")
     headers = {"If-Match": '"other"'}

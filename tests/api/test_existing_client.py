@@ -51,7 +51,7 @@ def test_a_cashiers_day(till):
     assert sum(found["amount"] for found in paid) == Decimal("30.55")
 
 
-def test_a_payment_whose_answer_was_lost_is_sent_again_also_with_a_refreshed_token(till):
+def test_a_payment_is_retried_with_a_refreshed_token(till):
     body = payment(transaction_id="", amount=Decimal("12.00"))
     answers = []
     for seconds in (60, 120):
@@ -70,10 +70,10 @@ def test_a_cashier_may_not_change_or_delete(till):
     assert client.delete(f"/payments/{payment_id}").status_code == 403
 
 
-def test_a_role_that_is_not_set_up_may_do_nothing(till):
+def test_an_unknown_role_grants_nothing(till):
     assert till(role="cook").get("/payments").status_code == 403
 
 
 @pytest.mark.parametrize("claims", [{"type": "refresh"}, {"scope": "wallet_access"}], ids=str)
-def test_its_refresh_and_wallet_tokens_are_refused(till, claims):
+def test_refresh_and_wallet_tokens_are_rejected(till, claims):
     assert till(**claims).get("/payments").status_code == 401

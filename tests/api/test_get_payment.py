@@ -32,7 +32,7 @@ def test_an_id_that_names_nothing_is_not_found(client, add_payment, unknown):
     assert response.json == {"code": 404, "status": "Not Found", "message": "There is no payment with this id."}
 
 
-def test_only_the_usual_spelling_of_an_id_is_taken(client, add_payment):
+def test_only_the_canonical_form_of_a_uuid_is_accepted(client, add_payment):
     payment_id = add_payment()
     for spelling in (payment_id.replace("-", ""), f"{{{payment_id}}}", f"urn:uuid:{payment_id}", f"{payment_id} "):
         assert client.get(f"/payments/{spelling}").status_code == 404

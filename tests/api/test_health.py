@@ -19,13 +19,13 @@ def probe(app):
     return app.test_client()
 
 
-def test_they_need_no_token(probe):
+def test_health_and_metrics_need_no_token(probe):
     assert (probe.get("/health/live").status_code, probe.get("/health/live").json) == (200, {"status": "live"})
     assert (probe.get("/health/ready").status_code, probe.get("/health/ready").json) == (200, {"status": "ready"})
     assert probe.get("/metrics").status_code == 200
 
 
-def test_asking_whether_it_is_ready_changes_nothing(probe, client, rows):
+def test_the_readiness_check_changes_nothing(probe, client, rows):
     client.post("/payments", json=payment())
     tables = ["payment", "history", "schema_migration"]
     before = [rows.all(f"SELECT * FROM {table} ORDER BY id") for table in tables]
@@ -66,7 +66,7 @@ def test_a_database_that_is_out_of_reach_is_not_ready(app, rows, monkeypatch, ca
 
 
 @on_postgresql
-def test_a_database_that_takes_no_writes_is_not_ready(make_app, rows):
+def test_a_read_only_database_is_not_ready(make_app, rows):
     (name,) = rows.execute("SELECT current_database()").fetchone()
     app = make_app()
     rows.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
@@ -78,7 +78,7 @@ def test_a_database_that_takes_no_writes_is_not_ready(make_app, rows):
 
 @on_sqlite
 @pytest.mark.parametrize("replaced", [False, True])
-def test_a_file_that_is_deleted_or_replaced_takes_no_payment(app, client, probe, database_url, replaced, tmp_path):
+def test_a_deleted_or_replaced_file_records_no_payment(app, client, probe, database_url, replaced, tmp_path):
     client.post("/payments", json=payment())
     file = app.extensions["payments_database"].path
     aside = file.rename(tmp_path / "aside.db")
@@ -126,7 +126,7 @@ def test_recorded_payments_are_counted_once(probe, client):
     assert value_of(probe, "payments_written_total") == "2.0"
 
 
-def test_faults_of_the_database_are_counted(short_timeouts, probe, client, rows):
+def test_database_errors_are_counted(short_timeouts, probe, client, rows):
     rows.lock()
     assert client.post("/payments", json=payment()).status_code == 503
     rows.unlock()
@@ -134,7 +134,7 @@ def test_faults_of_the_database_are_counted(short_timeouts, probe, client, rows)
     assert value_of(probe, "payments_database_errors_total") == "1.0"
 
 
-def test_what_callers_make_up_is_not_counted_by_itself(probe, client):
+def test_unknown_paths_and_methods_are_not_metric_labels(probe, client):
     client.open("/made-up", method="MADEUP")
     client.open("/payments", method="MADEUP")
     client.get("/payments/ticket-payments/by-ticket/made-up")
@@ -150,7 +150,7 @@ def test_each_application_counts_for_itself(make_app, new_database):
     assert value_of(other.test_client(), "payments_written_total") == "0.0"
 
 
-def test_no_secret_is_in_them(probe, client):
+def test_health_and_metrics_hold_no_secret(probe, client):
     client.post("/payments", json=payment(transaction_id="guest-of-table-5"), headers={"X-Request-Id": "till-1"})
     text = probe.get("/metrics").text + probe.get("/health/ready").text
     assert not [secret for secret in ("guest-of-table-5", "till-1", "sqlite:", "postgresql:") if secret in text]

@@ -51,7 +51,7 @@ def test_linking_and_unlinking_are_recorded(client, add_payment, link):
     assert steps(client, payment_id)[1:] == [("linked", None, ids), ("unlinked", ids, None)]
 
 
-def test_unlinking_a_whole_ticket_is_recorded_for_each_of_its_payments(client, add_payment, link):
+def test_unlinking_a_ticket_is_recorded_for_each_payment(client, add_payment, link):
     first, second, other = add_payment(), add_payment(), add_payment()
     for payment_id, ticket_id in [(first, "t-1"), (first, "t-2"), (second, "t-1"), (other, "t-2")]:
         link(payment_id, ticket_id)
@@ -77,7 +77,7 @@ def test_unlinking_a_whole_ticket_is_recorded_for_each_of_its_payments(client, a
     ],
     ids=ascii,
 )
-def test_who_did_it_is_the_tokens_user(client, make_client, claims, user):
+def test_the_user_of_an_entry_is_the_tokens_user(client, make_client, claims, user):
     payment_id = make_client(**claims).post("/payments", json=payment()).json["id"]
     assert [entry["user_id"] for entry in history_of(client, payment_id)] == [user]
 
@@ -91,7 +91,7 @@ def test_every_entry_has_its_own_user_and_request(client, make_client, add_payme
     assert entries == [("1", "request-1"), ("2", "request-2")]
 
 
-def test_a_request_without_an_id_is_recorded_by_the_one_it_is_answered_with(client):
+def test_the_id_given_to_a_request_is_recorded(client):
     response = client.post("/payments", json=payment())
     assert history_of(client, response.json["id"])[0]["request_id"] == response.headers["X-Request-Id"]
 
@@ -107,7 +107,7 @@ def test_every_entry_has_its_moment_in_utc(client, add_payment, link):
     assert {moment.utcoffset() for moment in moments} == {timedelta(0)}
 
 
-def test_what_was_refused_leaves_nothing_in_the_history(client, make_client, add_payment, link):
+def test_rejected_requests_leave_nothing_in_the_history(client, make_client, add_payment, link):
     payment_id = add_payment(transaction_id="txn-1")
     link(payment_id, "ticket-1")
     before = steps(client, payment_id)
@@ -127,20 +127,20 @@ def test_what_was_refused_leaves_nothing_in_the_history(client, make_client, add
     assert steps(client, payment_id) == before
 
 
-def test_a_request_that_is_answered_again_is_recorded_once(client):
+def test_a_replayed_request_is_recorded_once(client):
     for _ in range(2):
         response = client.post("/payments", json=payment(), headers={"Idempotency-Key": "key-1"})
     assert len(history_of(client, response.json["id"])) == 1
 
 
-def test_entries_are_in_the_order_they_were_made_also_if_the_clock_went_back(client, add_payment, rows):
+def test_entries_keep_their_order_if_the_clock_is_set_back(client, add_payment, rows):
     payment_id = add_payment()
     entry = {"payment_id": stored(payment_id), "request_id": "request-1", "action": "deleted", "before": "{}"}
     rows.insert("history", entry | {"at": "2020-01-01 00:00:00.000000+00:00"})
     assert [action for action, _, _ in steps(client, payment_id)] == ["created", "deleted"]
 
 
-def test_what_cannot_be_recorded_in_the_history_is_not_done(client, add_payment, link, rows, monkeypatch):
+def test_a_change_that_cannot_be_recorded_is_not_made(client, add_payment, link, rows, monkeypatch):
     linked, other = add_payment(), add_payment()
     link(linked, "ticket-1")
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_recorded_in_the_history_is_not_done(client, add_payment,
 
 
 @pytest.mark.parametrize("unknown", [NOBODY, "payment-uuid-1"])
-def test_a_payment_that_never_was_has_no_history(client, add_payment, unknown):
+def test_an_unknown_payment_has_no_history(client, add_payment, unknown):
     add_payment()
     assert client.get(f"/payments/{unknown}/history").status_code == 404
 

@@ -22,7 +22,7 @@ def count(client):
     return len(response.json) if response.status_code == 200 else 0
 
 
-def test_the_same_request_again_gets_the_stored_answer_and_pays_nothing(client):
+def test_a_repeated_request_gets_the_stored_response(client):
     first = post(client, payment(transaction_id=""), "key-1")
     second = post(client, payment(transaction_id=""), "key-1")
     assert (first.status_code, first.headers.get(REPLAYED)) == (201, None)
@@ -40,7 +40,7 @@ def test_the_same_link_again_gets_the_stored_answer(client, add_payment):
     assert len(client.get(f"{LINKS}/by-ticket/ticket-1").json) == 1
 
 
-def test_without_a_key_and_with_another_one_each_request_pays(client):
+def test_requests_without_or_with_another_key_each_pay(client):
     assert client.post("/payments", json=payment(transaction_id="")).status_code == 201
     assert client.post("/payments", json=payment(transaction_id="")).status_code == 201
     assert REPLAYED not in post(client, payment(transaction_id=""), "key-1").headers
@@ -48,7 +48,7 @@ def test_without_a_key_and_with_another_one_each_request_pays(client):
     assert count(client) == 4
 
 
-def test_a_key_with_another_body_is_refused_and_pays_nothing(client):
+def test_a_key_with_another_body_is_rejected_and_pays_nothing(client):
     post(client, payment(transaction_id="", amount=1), "key-1")
     response = post(client, payment(transaction_id="", amount=2), "key-1")
     assert response.status_code == 422
@@ -75,7 +75,7 @@ REFUSED = ["", '""', '"', "a b", '"a b"', "a\tb", '"a', '"a";b', '"a"b"', '"a\\b
 
 @pytest.mark.parametrize("key", [*REFUSED, "x" * 256, f'"{"x" * 256}"'], ids=ascii)
 @pytest.mark.parametrize("path", ["/payments", LINKS])
-def test_what_is_no_key_is_refused(client, add_payment, path, key):
+def test_an_invalid_idempotency_key_is_rejected(client, add_payment, path, key):
     body = payment() if path == "/payments" else {"payment_id": add_payment(), "ticket_id": "ticket-1"}
     before = count(client)
     response = post(client, body, key, path)
@@ -103,7 +103,7 @@ def test_a_key_belongs_to_its_path(client):
     assert REPLAYED not in response.headers
 
 
-def test_what_was_refused_is_not_kept(client, add_payment):
+def test_a_rejected_request_does_not_use_up_its_key(client, add_payment):
     holder = add_payment(transaction_id="txn-1")
     assert post(client, payment(), "key-1").status_code == 409
     assert post(client, payment(amount=Decimal("0.001")), "key-1").status_code == 422
@@ -113,7 +113,7 @@ def test_what_was_refused_is_not_kept(client, add_payment):
     assert post(client, payment(), "key-1").headers[REPLAYED] == "true"
 
 
-def test_what_the_database_failed_at_is_not_kept(short_timeouts, client, rows):
+def test_a_database_error_does_not_use_up_its_key(short_timeouts, client, rows):
     rows.lock()
     assert post(client, payment(transaction_id=""), "key-1").status_code == 503
     rows.unlock()
@@ -121,7 +121,7 @@ def test_what_the_database_failed_at_is_not_kept(short_timeouts, client, rows):
     assert count(client) == 1
 
 
-def test_the_answer_comes_again_also_when_the_payment_is_deleted(client):
+def test_the_response_is_replayed_after_the_payment_is_deleted(client):
     first = post(client, payment(), "key-1")
     client.delete(f"/payments/{first.json['id']}")
     again = post(client, payment(), "key-1")
@@ -129,7 +129,7 @@ def test_the_answer_comes_again_also_when_the_payment_is_deleted(client):
     assert count(client) == 0
 
 
-def test_the_token_and_its_permission_are_judged_anew(make_client):
+def test_a_retry_needs_a_valid_token_and_its_permission(make_client):
     assert post(make_client(userId=1), payment(), "key-1").status_code == 201
     assert post(make_client(userId=1, exp=1), payment(), "key-1").status_code == 401
     assert post(make_client(userId=1, permissions=["payments_read"]), payment(), "key-1").status_code == 403
@@ -152,7 +152,7 @@ def test_a_key_is_kept_for_seven_days(client, rows):
     assert count(client) == 2
 
 
-def test_for_how_long_keys_are_kept_is_a_setting(make_app, rows):
+def test_the_lifetime_of_keys_is_a_setting(make_app, rows):
     client = client_of(make_app(IDEMPOTENCY_DAYS=2), make_token())
     post(client, payment(transaction_id=""), "key-1")
     make_older(rows, days=1)
@@ -167,7 +167,7 @@ def insert_keys(rows, *keys, **age):
     rows.insert("idempotency_key", *(columns | {"key": key, "answer": "{}", "created_at": moment} for key in keys))
 
 
-def test_keys_that_have_expired_are_removed_a_few_at_a_time(client, rows):
+def test_expired_keys_are_deleted_a_few_at_a_time(client, rows):
     insert_keys(rows, *(f"old-{number}" for number in range(25)), days=8)
     insert_keys(rows, *(f"new-{number}" for number in range(5)), days=6)
     kept = []
@@ -179,7 +179,7 @@ def test_keys_that_have_expired_are_removed_a_few_at_a_time(client, rows):
     assert len(keys) == 9
 
 
-def test_what_is_kept_of_a_request_is_not_its_body(client, rows):
+def test_the_body_of_a_request_is_not_stored(client, rows):
     post(client, payment(transaction_id="txn-of-a-guest"), "key-1")
     assert CASH not in str(rows.all("SELECT * FROM idempotency_key"))
     assert "txn-of-a-guest" not in str(rows.all("SELECT * FROM idempotency_key"))

@@ -11,7 +11,7 @@ from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, CREDIT_CARD, EUR, N
 from ..support.rows import stored
 
 
-def test_without_payments_the_answer_is_204_without_a_body(client):
+def test_without_payments_the_response_is_204_without_a_body(client):
     response = client.get("/payments")
     assert response.status_code == 204
     assert response.data == b""
@@ -43,7 +43,7 @@ def test_a_cash_payment_is_found_by_its_own_id(client, add_payment):
     assert [found["id"] for found in client.get(f"/payments?transaction_id={payment_id}").json] == [payment_id]
 
 
-def test_a_transaction_id_that_is_not_used_is_answered_204(client, add_payment):
+def test_a_transaction_id_that_is_not_used_gives_204(client, add_payment):
     add_payment(transaction_id="txn-1")
     for unused in ("txn", "TXN-1", "txn-1 ", "x" * 128):
         assert client.get("/payments", query_string={"transaction_id": unused}).status_code == 204
@@ -81,14 +81,14 @@ def test_a_transaction_id_that_is_not_used_is_answered_204(client, add_payment):
         ("created_to=now", "created_to"),
     ],
 )
-def test_a_query_that_is_refused_lists_nothing(client, add_payment, query, named):
+def test_an_invalid_query_lists_nothing(client, add_payment, query, named):
     add_payment(transaction_id="txn-1")
     response = client.get(f"/payments?{query}")
     assert response.status_code == 422
     assert list(response.json["errors"]["query"]) == [named]
 
 
-def test_a_list_is_described_as_a_payment_alone_is():
+def test_a_listed_payment_has_the_fields_of_the_schema():
     assert schemas.ListedPayment.__struct_fields__ == tuple(schemas.PaymentSchema().fields)
 
 
@@ -142,39 +142,39 @@ def follow(client, path):
     return pages
 
 
-def test_pages_lead_to_each_other_until_there_is_no_more(client, numbered):
+def test_pages_link_to_the_next_one_until_the_last(client, numbered):
     ids = numbered(*[{}] * 5)
     assert follow(client, "/payments?limit=2") == [ids[:2], ids[2:4], ids[4:]]
 
 
-def test_a_page_that_holds_all_the_rest_leads_nowhere(client, numbered):
+def test_the_last_page_has_no_next_page(client, numbered):
     ids = numbered(*[{}] * 4)
     assert follow(client, "/payments?limit=2") == [ids[:2], ids[2:]]
 
 
-def test_a_list_without_a_limit_leads_nowhere(client, numbered):
+def test_a_list_without_a_limit_has_no_next_page(client, numbered):
     numbered(*[{}] * 3)
     assert "Link" not in client.get("/payments").headers
 
 
-def test_a_page_keeps_what_was_asked_for(client, numbered):
+def test_the_next_page_keeps_the_filters(client, numbered):
     ids = numbered(*[{"method_id": method_id} for method_id in [CASH, CREDIT_CARD] * 3])
     assert follow(client, f"/payments?limit=1&method_id={CASH}") == [[ids[0]], [ids[2]], [ids[4]]]
 
 
-def test_the_next_page_of_a_mounted_service_is_below_its_mount(client, numbered):
+def test_the_next_page_of_a_mounted_service_is_relative(client, numbered):
     numbered({}, {})
     link = client.get("/payments?limit=1", base_url="http://localhost/pos").headers["Link"]
     assert link.startswith("<?limit=1&after=")
 
 
-def test_a_page_goes_on_after_a_payment_that_is_gone(client, numbered):
+def test_a_page_continues_after_a_deleted_payment(client, numbered):
     ids = numbered(*[{}] * 3)
     client.delete(f"/payments/{ids[1]}")
     assert ids_of(client.get(f"/payments?limit=2&after={ids[1]}")) == [ids[2]]
 
 
-def test_after_the_last_payment_the_answer_is_204(client, numbered):
+def test_after_the_last_payment_the_response_is_204(client, numbered):
     ids = numbered({}, {})
     assert client.get(f"/payments?limit=2&after={ids[-1]}").status_code == 204
 
@@ -191,7 +191,7 @@ def test_after_the_last_payment_the_answer_is_204(client, numbered):
         ("ticket_id=table-5", []),
     ],
 )
-def test_payments_are_found_by_what_they_have(client, numbered, insert_link, query, found):
+def test_payments_are_filtered_by_their_values(client, numbered, insert_link, query, found):
     ids = numbered(
         {"method_id": CASH, "currency_id": EUR},
         {"method_id": CREDIT_CARD, "currency_id": EUR},
@@ -218,7 +218,7 @@ def test_payments_are_found_by_what_they_have(client, numbered, insert_link, que
         ("created_to=2026-11-22T11:00:00Z&ticket_id=table-4", [2]),
     ],
 )
-def test_payments_are_found_by_when_they_were_recorded(client, numbered, insert_link, monkeypatch, query, found):
+def test_payments_are_filtered_by_when_they_were_recorded(client, numbered, insert_link, monkeypatch, query, found):
     # Not in the order of their ids.
     hours = {"13": CREDIT_CARD, "11": CASH, "10": CASH, "12": CREDIT_CARD}
     moments = {hour: f"2026-11-22 {hour}:00:00.000000+00:00" for hour in hours}

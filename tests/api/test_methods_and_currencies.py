@@ -6,7 +6,7 @@ import pytest
 from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, CREDIT_CARD, EUR, NOBODY
 
 
-def test_a_new_box_has_four_methods(client):
+def test_a_new_installation_has_four_methods(client):
     response = client.get("/payments/methods")
     assert response.status_code == 200
     assert response.json == [
@@ -17,7 +17,7 @@ def test_a_new_box_has_four_methods(client):
     ]
 
 
-def test_a_new_box_has_four_currencies(client):
+def test_a_new_installation_has_four_currencies(client):
     response = client.get("/payments/currencies")
     assert response.status_code == 200
     assert response.json == [
@@ -42,13 +42,13 @@ def test_an_id_that_names_nothing_is_not_found(client, path, unknown):
 
 
 @pytest.mark.parametrize("noun", ["method", "currency"])
-def test_an_empty_list_is_answered_204_without_a_body(client, rows, noun):
+def test_an_empty_list_gives_204_without_a_body(client, rows, noun):
     rows.execute(f"DELETE FROM {noun}")
     response = client.get({"method": "/payments/methods", "currency": "/payments/currencies"}[noun])
     assert (response.status_code, response.data) == (204, b"")
 
 
-def test_the_addresses_beside_a_payments_are_not_taken_for_its_id(app, client):
+def test_paths_beside_a_payment_are_not_read_as_its_id(app, client):
     beside = {rule.rule for rule in app.url_map.iter_rules() if re.fullmatch(r"/payments/[\w-]+", rule.rule)}
     assert beside >= {"/payments/methods", "/payments/currencies", "/payments/ticket-payments"}
     for path in beside:

@@ -21,12 +21,12 @@ def store_and_read(client):
 
 
 @pytest.mark.parametrize("amount", ["45.50", "0.00", "0.01", "32.80", "999999999999999.99"])
-def test_euros_come_back_as_they_were_spelt(store_and_read, amount):
+def test_euros_are_returned_as_they_were_sent(store_and_read, amount):
     assert store_and_read(amount, EUR) == amount
 
 
 @pytest.mark.parametrize("amount", ["0.00000001", "0.00001000", "21000000.00000000", "92233720368.54775807"])
-def test_bitcoins_come_back_as_they_were_spelt(store_and_read, amount):
+def test_bitcoins_are_returned_as_they_were_sent(store_and_read, amount):
     assert store_and_read(amount, BTC) == amount
 
 
@@ -34,16 +34,16 @@ def test_bitcoins_come_back_as_they_were_spelt(store_and_read, amount):
     ("sent", "answered"),
     [("45.5", "45.50"), ("45", "45.00"), ("4.55e1", "45.50"), ("1E2", "100.00"), ("45.500", "45.50"), ("-0", "0.00")],
 )
-def test_an_amount_is_answered_with_exactly_the_currencys_decimals(store_and_read, sent, answered):
+def test_an_amount_has_exactly_the_decimals_of_its_currency(store_and_read, sent, answered):
     assert store_and_read(sent, EUR) == answered
 
 
-def test_a_currency_without_decimals_is_answered_without_a_point(app, store_and_read):
+def test_an_amount_without_decimals_has_no_point(app, store_and_read):
     result = app.test_cli_runner().invoke(args=["currencies", "add", "JPY", "--decimals", "0"])
     assert store_and_read("1200", result.output.strip()) == "1200"
 
 
-def test_lists_spell_amounts_exactly_too(client, add_payment, link):
+def test_amounts_in_lists_are_exact_too(client, add_payment, link):
     payment_id = add_payment(currency_id=BTC, amount=Decimal("0.00000001"))
     link(payment_id, "ticket-1")
     assert '"amount":0.00000001' in client.get("/payments").text
@@ -51,7 +51,7 @@ def test_lists_spell_amounts_exactly_too(client, add_payment, link):
 
 
 @pytest.mark.parametrize("amount", ["45.505", "0.001", "1e-3", "1e-900"])
-def test_more_decimals_than_the_currency_has_are_refused(client, amount):
+def test_more_decimals_than_the_currency_has_are_rejected(client, amount):
     response = client.post("/payments", json=payment(amount=Decimal(amount)))
     assert response.status_code == 422
     assert response.json["errors"] == {"json": {"amount": ["EUR has 2 decimals."]}}
@@ -62,7 +62,7 @@ def test_more_decimals_than_the_currency_has_are_refused(client, amount):
     ("amount", "currency_id"),
     [("-0.01", EUR), ("1000000000000000", EUR), ("1e15", EUR), ("1e900", EUR), ("92233720368.54775808", BTC)],
 )
-def test_an_amount_out_of_range_is_refused(client, amount, currency_id):
+def test_an_amount_out_of_range_is_rejected(client, amount, currency_id):
     response = client.post("/payments", json=payment(amount=Decimal(amount), currency_id=currency_id))
     assert response.status_code == 422
     assert list(response.json["errors"]["json"]) == ["amount"]
@@ -70,13 +70,13 @@ def test_an_amount_out_of_range_is_refused(client, amount, currency_id):
 
 
 @pytest.mark.parametrize("amount", ["45.50", "", True, False, [], {}])
-def test_what_is_no_number_is_refused(client, amount):
+def test_an_amount_that_is_not_a_number_is_rejected(client, amount):
     response = client.post("/payments", json=payment(amount=amount))
     assert response.status_code == 422
     assert list(response.json["errors"]["json"]) == ["amount"]
 
 
-def test_a_change_of_currency_is_held_to_the_new_ones_decimals(client, add_payment):
+def test_a_change_of_currency_checks_the_new_decimals(client, add_payment):
     payment_id = add_payment(currency_id=BTC, amount=Decimal("0.001"))
     response = client.put(f"/payments/{payment_id}", json=payment(currency_id=EUR, amount=Decimal("0.001")))
     assert response.status_code == 422

@@ -43,7 +43,7 @@ def test_it_is_openapi_3_1_and_needs_no_token(document):
     assert document["info"]["title"] == "Payments"
 
 
-def test_every_route_is_documented_but_the_page_that_shows_the_document_and_nothing_else(app, document):
+def test_every_route_is_documented_except_the_docs_page(app, document):
     routes = {
         (method, re.sub(r"<\w+:(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
@@ -76,7 +76,7 @@ def test_every_operation_names_the_pages_permission(app, operations):
     }
 
 
-def test_every_operation_says_which_permission_it_needs_besides_what_it_does(operations):
+def test_every_operation_names_its_permission(operations):
     for operation in operations.values():
         permission = operation["security"][0]["accessToken"][0]
         assert operation["description"].endswith(f"Needs the permission `{permission}`.")
@@ -94,7 +94,7 @@ def test_the_token_is_described_as_a_cookie(document):
     assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "cookie", "accessToken")
 
 
-def test_every_operation_documents_its_refusals(operations):
+def test_every_operation_documents_its_errors(operations):
     for (method, path), operation in operations.items():
         expected = {"401", "403", "503"}
         if method in ("POST", "PUT"):
@@ -112,14 +112,14 @@ def test_every_operation_documents_its_refusals(operations):
         assert {code for code in operation["responses"] if code >= "400"} == expected, (method, path)
 
 
-def test_every_refusal_has_the_one_schema(operations):
+def test_every_error_has_the_same_schema(operations):
     for operation in operations.values():
         for code, response in operation["responses"].items():
             if code >= "400":
                 assert response["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Error"}
 
 
-def test_the_example_of_every_refusal_is_one_with_its_status(operations):
+def test_the_example_of_every_error_has_its_status(operations):
     for operation in operations.values():
         for code, response in operation["responses"].items():
             if code >= "400" and code != "422":
@@ -153,7 +153,7 @@ def test_the_examples_of_requests_are_accepted(client, operations, add_payment):
     assert client.post("/payments/ticket-payments", json=body | {"payment_id": payment_id}).status_code == 201
 
 
-def test_the_examples_of_answers_have_the_fields_that_are_answered(client, operations, add_payment, link):
+def test_the_examples_of_responses_have_the_real_fields(client, operations, add_payment, link):
     payment_id = add_payment()
     link(payment_id, "ticket-1")
     for path, real in {
@@ -175,7 +175,7 @@ def test_the_examples_of_answers_have_the_fields_that_are_answered(client, opera
             }
 
 
-def test_the_sentences_of_the_page_for_empty_lists_are_in_the_document(operations):
+def test_the_descriptions_of_empty_lists_are_those_of_the_page(operations):
     for path, sentence in {
         "/payments": "No payments found",
         "/payments/methods": "No payment methods found",
@@ -184,7 +184,7 @@ def test_the_sentences_of_the_page_for_empty_lists_are_in_the_document(operation
         assert operations["GET", path]["responses"]["204"]["description"] == sentence
 
 
-def test_the_documented_message_of_each_success_is_the_answered_one(client, operations, add_payment):
+def test_the_documented_success_messages_are_the_real_ones(client, operations, add_payment):
     example = operations["POST", "/payments"]["responses"]["201"]["content"]["application/json"]["example"]
     body = operations["POST", "/payments"]["requestBody"]["content"]["application/json"]["example"]
     assert client.post("/payments", json=body).json["message"] == example["message"]
@@ -192,7 +192,7 @@ def test_the_documented_message_of_each_success_is_the_answered_one(client, oper
     assert client.put(f"/payments/{add_payment()}", json=body | {"transaction_id": ""}).json == example
 
 
-def test_what_need_not_be_sent_has_no_example_that_pages_would_send(operations):
+def test_optional_parameters_have_no_examples(operations):
     parameters = [parameter for operation in operations.values() for parameter in operation.get("parameters", [])]
     optional = [parameter for parameter in parameters if not parameter.get("required")]
     assert optional
@@ -213,7 +213,7 @@ def test_the_headers_that_a_request_may_carry_are_documented(operations):
     }
 
 
-def test_the_headers_of_answers_are_documented(operations):
+def test_the_headers_of_responses_are_documented(operations):
     named = {
         (*key, code): list(response["headers"])
         for key, operation in operations.items()
@@ -231,7 +231,7 @@ def test_the_headers_of_answers_are_documented(operations):
     }
 
 
-def test_what_an_idempotency_key_adds_to_refusals_is_documented(operations):
+def test_the_errors_of_an_idempotency_key_are_documented(operations):
     for path in ("/payments", "/payments/ticket-payments"):
         responses = operations["POST", path]["responses"]
         assert all("Idempotency-Key" in responses[code]["description"] for code in ("400", "422"))

@@ -54,12 +54,12 @@ def till(office_app):
 
 
 @pytest.mark.parametrize("headers", PASS, ids=str)
-def test_what_no_page_of_another_origin_sent_is_done(till, headers):
+def test_requests_that_are_not_cross_origin_are_accepted(till, headers):
     assert till.post("/payments", json=payment(), headers=headers | {"Host": HOST}).status_code == 201
 
 
 @pytest.mark.parametrize("headers", REFUSED, ids=str)
-def test_what_a_page_of_another_origin_sent_is_refused(till, headers):
+def test_writes_of_a_page_of_another_origin_are_rejected(till, headers):
     for method, path in [("POST", "/payments"), ("PUT", "/payments/x"), ("DELETE", "/payments/x")]:
         response = till.open(path, method=method, json=payment(), headers=headers | {"Host": HOST})
         assert response.status_code == 403
@@ -69,7 +69,7 @@ def test_what_a_page_of_another_origin_sent_is_refused(till, headers):
 
 
 @pytest.mark.parametrize("headers", REFUSED, ids=str)
-def test_reading_is_not_refused_but_no_page_of_another_origin_is_let_see_it(till, headers):
+def test_no_page_of_another_origin_can_see_a_response(till, headers):
     response = till.get("/payments", headers=headers)
     assert response.status_code == 204
     assert not [name for name in response.headers.keys() if name.startswith("Access-Control")]
@@ -91,18 +91,18 @@ def test_reading_is_not_refused_but_no_page_of_another_origin_is_let_see_it(till
         ("\xff", "null", 403),
     ],
 )
-def test_an_origin_is_held_against_the_host_as_it_was_sent(till, host, origin, code):
+def test_the_origin_is_compared_with_the_host_header(till, host, origin, code):
     response = till.post("/payments", json=payment(), headers={"Host": host, "Origin": origin})
     assert response.status_code == code
 
 
-def test_a_token_is_judged_before_the_origin(office_app):
+def test_the_token_is_checked_before_the_origin(office_app):
     response = office_app.test_client().post("/payments", headers={"Sec-Fetch-Site": "cross-site"})
     assert response.status_code == 401
 
 
 @pytest.mark.parametrize("path", ["/payments", "/payments/methods", "/nowhere"])
-def test_a_trusted_page_may_read_answers_and_refusals(till, path):
+def test_a_trusted_page_may_read_responses_and_errors(till, path):
     response = till.get(path, headers={"Origin": OFFICE, "Sec-Fetch-Site": "cross-site"})
     assert response.headers["Access-Control-Allow-Origin"] == OFFICE
     assert response.headers["Access-Control-Allow-Credentials"] == "true"
@@ -116,7 +116,7 @@ def test_a_trusted_page_may_read_which_page_of_a_list_is_next(till, insert_payme
     assert response.headers["Access-Control-Expose-Headers"].endswith(", Link")
 
 
-def test_a_browser_may_ask_without_a_token_whether_a_trusted_page_may_call(office_app):
+def test_a_preflight_request_of_a_trusted_page_needs_no_token(office_app):
     asked = {"Origin": OFFICE, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "content-type"}
     response = office_app.test_client().options("/payments/x", headers=asked)
     assert response.status_code == 200
@@ -128,15 +128,15 @@ def test_a_browser_may_ask_without_a_token_whether_a_trusted_page_may_call(offic
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_reading_methods_are_not_refused(till, method):
+def test_reading_methods_of_other_origins_are_accepted(till, method):
     assert till.open("/payments/methods", method=method, headers={"Origin": "https://evil.example"}).status_code == 200
 
 
-def test_a_trusted_page_needs_a_token_for_what_is_no_question_of_a_browser(office_app):
+def test_an_options_request_that_is_no_preflight_needs_a_token(office_app):
     assert office_app.test_client().options("/payments", headers={"Origin": OFFICE}).status_code == 401
 
 
-def test_a_browser_that_asks_for_another_page_learns_nothing(office_app):
+def test_a_preflight_request_of_another_page_is_rejected(office_app):
     asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "PUT"}
     response = office_app.test_client().options("/payments/x", headers=asked)
     assert response.status_code == 401
@@ -175,6 +175,6 @@ def test_several_origins_are_trusted(make_app):
         f"{OFFICE} {OFFICE}",
     ],
 )
-def test_what_is_no_origin_as_browsers_write_it_stops_the_start(make_new_app, value):
+def test_an_invalid_trusted_origin_stops_the_start(make_new_app, value):
     with pytest.raises(SettingError, match="PAYMENTS_TRUSTED_ORIGINS"):
         make_new_app(TRUSTED_ORIGINS=value)

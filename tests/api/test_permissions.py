@@ -13,13 +13,13 @@ each_operation = pytest.mark.parametrize(("method", "path", "permission"), OPERA
 
 
 @each_operation
-def test_the_pages_permission_opens_the_operation(make_client, method, path, permission):
+def test_the_documented_permission_is_enough(make_client, method, path, permission):
     response = make_client(permissions=[permission]).open(path, method=method, json=payment())
     assert response.status_code not in (401, 403)
 
 
 @each_operation
-def test_all_other_permissions_do_not_and_the_answer_names_the_missing_one(make_client, method, path, permission):
+def test_without_the_permission_the_response_names_it(make_client, method, path, permission):
     others = [other for other in PERMISSIONS if other != permission]
     response = make_client(permissions=others).open(path, method=method, json=payment())
     assert response.status_code == 403
@@ -27,11 +27,11 @@ def test_all_other_permissions_do_not_and_the_answer_names_the_missing_one(make_
 
 
 @each_operation
-def test_without_a_token_nothing_opens(app, method, path, permission):
+def test_without_a_token_every_operation_gives_401(app, method, path, permission):
     assert app.test_client().open(path, method=method, json=payment()).status_code == 401
 
 
-def test_a_refused_write_leaves_no_trace(client, make_client, add_payment, link):
+def test_a_write_without_permission_changes_nothing(client, make_client, add_payment, link):
     payment_id = add_payment(amount=1)
     link(payment_id, "ticket-1")
     reader = make_client(permissions=["payments_read"])
@@ -63,12 +63,12 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize(("method", "path", "request_"), UNREADABLE)
-def test_the_token_is_judged_before_body_path_and_query(app, make_client, method, path, request_):
+def test_the_token_is_checked_before_body_path_and_query(app, make_client, method, path, request_):
     assert app.test_client().open(path, method=method, **request_).status_code == 401
     assert make_client(permissions=[]).open(path, method=method, **request_).status_code == 403
 
 
-def test_an_address_that_does_not_exist_is_kept_from_strangers(app, client):
+def test_an_unknown_path_needs_a_token(app, client):
     for path in ("/nothing", "/payments/", "/payments/a/b", "/payments//methods", "/payments/methods/"):
         assert app.test_client().get(path).status_code == 401
         response = client.get(path)
@@ -76,7 +76,7 @@ def test_an_address_that_does_not_exist_is_kept_from_strangers(app, client):
         assert response.json["code"] == 404
 
 
-def test_a_method_that_an_address_does_not_take_is_refused(client):
+def test_a_method_that_a_path_does_not_support_gives_405(client):
     response = client.patch("/payments")
     assert response.status_code == 405
     assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}

@@ -18,7 +18,7 @@ from ..support.payments import payment
         ("GET", "/openapi.json", 200),
     ],
 )
-def test_every_answer_is_for_its_caller_alone_and_has_an_id(client, method, path, code):
+def test_every_response_is_not_cached_and_has_a_request_id(client, method, path, code):
     response = client.open(path, method=method, json=payment() if method == "POST" else None)
     assert response.status_code == code
     assert response.headers["Cache-Control"] == "no-store"
@@ -26,7 +26,7 @@ def test_every_answer_is_for_its_caller_alone_and_has_an_id(client, method, path
     assert re.fullmatch("[0-9a-f]{32}", response.headers["X-Request-Id"])
 
 
-def test_a_refusal_of_the_token_has_them_too(app):
+def test_a_401_response_has_these_headers_too(app):
     response = app.test_client().get("/payments")
     assert response.status_code == 401
     assert response.headers["Cache-Control"] == "no-store"
@@ -38,12 +38,12 @@ def test_each_request_has_an_id_of_its_own(client):
     assert len({client.get("/payments").headers["X-Request-Id"] for _ in range(5)}) == 5
 
 
-def test_the_id_that_nginx_gave_is_kept(client):
+def test_a_request_id_set_by_nginx_is_kept(client):
     response = client.get("/payments", headers={"X-Request-Id": "4b1c-77.till_2"})
     assert response.headers["X-Request-Id"] == "4b1c-77.till_2"
 
 
 @pytest.mark.parametrize("sent", ["", "x" * 65, "a b", "a, b", "über", "<script>"])
-def test_an_id_that_could_spoil_a_log_is_replaced(client, sent):
+def test_an_unsafe_request_id_is_replaced(client, sent):
     response = client.get("/payments", headers={"X-Request-Id": sent})
     assert re.fullmatch("[0-9a-f]{32}", response.headers["X-Request-Id"])

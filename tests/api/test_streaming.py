@@ -38,7 +38,7 @@ def test_a_list_in_parts_is_the_list_at_once(parts, client, monkeypatch):
     assert text_of(parts[0]) == client.get("/payments").text
 
 
-def test_payments_recorded_meanwhile_displace_none(parts, add_payment, insert_payments):
+def test_payments_recorded_during_a_list_displace_none(parts, add_payment, insert_payments):
     texts, ids = parts
     first = next(texts)
     # By hand, with an id before all others.
@@ -47,7 +47,7 @@ def test_payments_recorded_meanwhile_displace_none(parts, add_payment, insert_pa
     assert [listed["id"] for listed in json.loads(first + b"".join(texts))] == [*ids, later]
 
 
-def test_a_payment_deleted_meanwhile_ends_nothing_early(parts, client):
+def test_a_payment_deleted_during_a_list_does_not_end_it(parts, client):
     texts, ids = parts
     first = next(texts)
     for gone in ids[1:3]:
@@ -55,7 +55,7 @@ def test_a_payment_deleted_meanwhile_ends_nothing_early(parts, client):
     assert [listed["id"] for listed in json.loads(first + b"".join(texts))] == [*ids[:2], *ids[3:]]
 
 
-def test_a_list_whose_rest_is_deleted_meanwhile_is_complete(parts, client):
+def test_a_list_whose_rest_is_deleted_meanwhile_is_valid(parts, client):
     texts, ids = parts
     first = next(texts)
     for gone in ids[2:]:
@@ -69,7 +69,7 @@ def test_no_connection_is_kept_while_a_part_is_sent(parts, app):
         assert not pool._in_use
 
 
-def test_a_fault_of_the_database_in_the_middle_does_not_look_like_the_end(parts, app, rows):
+def test_a_list_cut_off_by_a_database_error_is_not_valid_json(parts, app, rows):
     texts, _ = parts
     sent = [next(texts)]
     rows.execute("ALTER TABLE payment RENAME TO moved")
@@ -79,7 +79,7 @@ def test_a_fault_of_the_database_in_the_middle_does_not_look_like_the_end(parts,
         json.loads(b"".join(sent))
 
 
-def test_a_fault_of_the_database_in_the_middle_leaves_no_connection_and_is_counted(parts, app, rows):
+def test_a_list_cut_off_is_counted_and_returns_its_connection(parts, app, rows):
     texts, _ = parts
     rows.execute("ALTER TABLE payment RENAME TO moved")
     with pytest.raises(BrokenOff):
@@ -99,7 +99,7 @@ def lists(short_pages, make_app, add_payment):
     return lambda method="GET": reader.open("/payments", method=method, headers=headers)
 
 
-def test_half_of_the_threads_are_left_to_others_by_long_lists(lists):
+def test_long_lists_use_at_most_half_of_the_threads(lists):
     under_way = [lists(), lists()]
     refused = lists()
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
@@ -110,7 +110,7 @@ def test_half_of_the_threads_are_left_to_others_by_long_lists(lists):
     assert lists().status_code == 200
 
 
-def test_a_long_list_that_nobody_reads_on_makes_room_for_another(lists):
+def test_an_aborted_long_list_makes_room_for_another(lists):
     for method in ("GET", "HEAD") * 3:
         response = lists(method)
         assert response.status_code == 200

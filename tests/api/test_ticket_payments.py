@@ -14,7 +14,7 @@ def tickets_of(client, payment_id):
     return [link["ticket_id"] for link in response.json] if response.status_code == 200 else []
 
 
-def test_linking_answers_both_ids_and_the_documented_message(client, add_payment):
+def test_linking_returns_both_ids_and_the_documented_message(client, add_payment):
     payment_id = add_payment()
     response = client.post(LINKS, json={"payment_id": payment_id.upper(), "ticket_id": "ticket-1"})
     assert response.status_code == 201
@@ -25,7 +25,7 @@ def test_linking_answers_both_ids_and_the_documented_message(client, add_payment
     }
 
 
-def test_a_link_that_exists_is_refused(client, add_payment, link):
+def test_a_link_that_exists_is_rejected(client, add_payment, link):
     payment_id = add_payment()
     link(payment_id, "ticket-1")
     response = client.post(LINKS, json={"payment_id": payment_id, "ticket_id": "ticket-1"})
@@ -33,7 +33,7 @@ def test_a_link_that_exists_is_refused(client, add_payment, link):
     assert tickets_of(client, payment_id) == ["ticket-1"]
 
 
-def test_a_link_to_a_payment_that_does_not_exist_is_refused(client):
+def test_a_link_to_a_payment_that_does_not_exist_is_rejected(client):
     response = client.post(LINKS, json={"payment_id": NOBODY, "ticket_id": "ticket-1"})
     assert response.status_code == 422
     assert list(response.json["errors"]["json"]) == ["payment_id"]
@@ -41,7 +41,7 @@ def test_a_link_to_a_payment_that_does_not_exist_is_refused(client):
 
 
 @pytest.mark.parametrize("ticket_id", ["", "   ", "\n", "x" * 65, "ticket\0", 1, None, ["ticket-1"]])
-def test_what_cannot_be_a_tickets_id_is_named(client, add_payment, ticket_id):
+def test_an_invalid_ticket_id_is_named(client, add_payment, ticket_id):
     payment_id = add_payment()
     response = client.post(LINKS, json={"payment_id": payment_id, "ticket_id": ticket_id})
     assert response.status_code == 422
@@ -68,7 +68,7 @@ def test_a_tickets_id_is_any_text(client, add_payment, link, ticket_id):
     assert client.get(path).status_code == 204
 
 
-def test_a_ticket_can_take_several_payments_and_a_payment_several_tickets(client, add_payment, link):
+def test_payments_and_tickets_are_linked_many_to_many(client, add_payment, link):
     first, second = add_payment(), add_payment()
     for payment_id, ticket_id in [(second, "t-1"), (first, "t-1"), (first, "t-0")]:
         link(payment_id, ticket_id)
@@ -77,7 +77,7 @@ def test_a_ticket_can_take_several_payments_and_a_payment_several_tickets(client
     assert tickets_of(client, second) == ["t-1"]
 
 
-def test_a_tickets_payments_have_their_own_fields_and_both_ids_of_the_link(client, add_payment, link):
+def test_a_tickets_payments_have_the_fields_of_payment_and_link(client, add_payment, link):
     payment_id = add_payment(amount=Decimal("45.50"))
     link(payment_id, "ticket-1")
     alone = client.get(f"/payments/{payment_id}").json
@@ -94,19 +94,19 @@ def test_a_payments_tickets_are_pairs_of_ids(client, add_payment, link):
     assert response.json == [{"payment_id": payment_id, "ticket_id": "ticket-1"}]
 
 
-def test_a_ticket_without_payments_is_answered_204(client, add_payment, link):
+def test_a_ticket_without_payments_gives_204(client, add_payment, link):
     link(add_payment(), "ticket-1")
     response = client.get(f"{LINKS}/by-ticket/ticket-2")
     assert (response.status_code, response.data) == (204, b"")
 
 
-def test_a_payment_without_tickets_is_answered_204(client, add_payment):
+def test_a_payment_without_tickets_gives_204(client, add_payment):
     response = client.get(f"{LINKS}/by-payment/{add_payment()}")
     assert (response.status_code, response.data) == (204, b"")
 
 
 @pytest.mark.parametrize("unknown", [NOBODY, "payment-uuid-1"])
-def test_the_tickets_of_a_payment_that_does_not_exist_are_not_found(client, unknown):
+def test_the_tickets_of_an_unknown_payment_are_not_found(client, unknown):
     assert client.get(f"{LINKS}/by-payment/{unknown}").status_code == 404
 
 
@@ -126,7 +126,7 @@ def test_unlinking_one_ticket_leaves_the_others(client, add_payment, link):
     assert tickets_of(client, second) == ["t-1"]
 
 
-def test_unlinking_what_is_not_linked_is_not_found(client, add_payment, link):
+def test_unlinking_a_missing_link_is_not_found(client, add_payment, link):
     payment_id = add_payment()
     link(payment_id, "t-1")
     assert client.delete(f"{LINKS}?paymentId={payment_id}&ticketId=t-2").status_code == 404
@@ -146,7 +146,7 @@ def test_unlinking_what_is_not_linked_is_not_found(client, add_payment, link):
         (f"paymentId={NOBODY}&paymentId={NOBODY}&ticketId=t-1", ["paymentId"]),
     ],
 )
-def test_a_refused_query_parameter_is_named(client, add_payment, link, query, named):
+def test_an_invalid_query_parameter_is_named(client, add_payment, link, query, named):
     payment_id = add_payment()
     link(payment_id, "t-1")
     response = client.delete(f"{LINKS}?{query}")
@@ -155,7 +155,7 @@ def test_a_refused_query_parameter_is_named(client, add_payment, link, query, na
     assert tickets_of(client, payment_id) == ["t-1"]
 
 
-def test_unlinking_a_ticket_from_all_its_payments_leaves_other_tickets(client, add_payment, link):
+def test_unlinking_a_ticket_leaves_other_tickets(client, add_payment, link):
     first, second = add_payment(), add_payment()
     for payment_id, ticket_id in [(first, "t-1"), (first, "t-2"), (second, "t-1")]:
         link(payment_id, ticket_id)
@@ -171,7 +171,7 @@ def test_unlinking_a_ticket_that_has_no_payments_succeeds(client):
 
 
 @pytest.mark.parametrize("bytes_", ["%FF", "%ED%A0%80", "%C3", "ticket%FE", "%EF%BF%BD"])
-def test_bytes_that_are_no_text_stand_for_no_ticket(client, add_payment, link, bytes_):
+def test_bytes_that_are_not_text_match_no_ticket(client, add_payment, link, bytes_):
     payment_id = add_payment()
     for ticket_id in ("%FF", "ticket%FE"):
         link(payment_id, ticket_id)
@@ -183,7 +183,7 @@ def test_bytes_that_are_no_text_stand_for_no_ticket(client, add_payment, link, b
     assert len(client.get(f"/payments/ticket-payments/by-payment/{payment_id}").json) == 2
 
 
-def test_a_ticket_whose_id_has_lost_a_character_is_refused(client, add_payment):
+def test_a_ticket_whose_id_has_lost_a_character_is_rejected(client, add_payment):
     body = {"payment_id": add_payment(), "ticket_id": "ticket-\ufffd"}
     response = client.post("/payments/ticket-payments", json=body)
     assert response.status_code == 422

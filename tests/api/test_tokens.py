@@ -23,7 +23,7 @@ def get_payments(app, token):
     return client_of(app, token).get("/payments")
 
 
-def test_a_good_token_is_let_in(app):
+def test_a_valid_token_is_accepted(app):
     assert get_payments(app, make_token()).status_code == 204
 
 
@@ -39,7 +39,7 @@ def test_a_good_token_is_let_in(app):
     ],
     ids=str,
 )
-def test_claims_that_say_nothing_against_access_are_let_in(app, claims):
+def test_other_claims_of_an_access_token_are_ignored(app, claims):
     assert get_payments(app, make_token(**claims)).status_code == 204
 
 
@@ -78,7 +78,7 @@ def test_claims_that_say_nothing_against_access_are_let_in(app, claims):
     ],
     ids=str,
 )
-def test_claims_that_are_not_an_access_tokens_are_refused(app, claims):
+def test_claims_that_do_not_fit_an_access_token_are_rejected(app, claims):
     assert get_payments(app, make_token(**claims)).status_code == 401
 
 
@@ -122,13 +122,13 @@ def with_a_header_nested_deeply():
     ],
     ids=lambda token: token[-12:],
 )
-def test_what_our_secret_did_not_sign_as_a_token_is_refused(app, token):
+def test_a_token_not_signed_with_the_secret_is_rejected(app, token):
     response = get_payments(app, token)
     assert response.status_code == 401
     assert response.json["message"] == "The access token is not valid."
 
 
-def test_the_answer_tells_an_expired_token_from_a_missing_one(app):
+def test_expired_and_missing_tokens_have_different_messages(app):
     expired = get_payments(app, make_token(exp=int(time.time()) - 60))
     assert (expired.status_code, "refresh" in expired.json["message"]) == (401, True)
     missing = app.test_client().get("/payments")
@@ -165,7 +165,7 @@ def test_the_leeway_is_a_setting(make_app):
     assert get_payments(make_app(JWT_LEEWAY=0), expired).status_code == 401
 
 
-def test_the_box_issues_tokens_that_open_everything(make_app):
+def test_the_token_command_grants_every_permission(make_app):
     app = make_app(JWT_ISSUER="sign-in", JWT_AUDIENCE="payments")
     token = app.test_cli_runner().invoke(args=["token"]).output.strip()
     claims = jwt.decode(token, SECRET, algorithms=["HS256"], audience="payments")
@@ -217,14 +217,14 @@ def signed_by_text(algorithm, text):
     return (signed + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
 
 
-def test_public_keys_are_exchanged_without_an_outage(app_with_public_keys):
+def test_public_keys_are_rotated_without_an_outage(app_with_public_keys):
     old, new, strange = (ed25519.Ed25519PrivateKey.generate() for _ in range(3))
     app = app_with_public_keys("The one to come:\n", public(new), public(old))
     for key, code in {old: 204, new: 204, strange: 401}.items():
         assert get_payments(app, make_token(secret=key, algorithm="EdDSA")).status_code == code
 
 
-def test_secrets_are_exchanged_without_an_outage(make_app, tmp_path):
+def test_secrets_are_rotated_without_an_outage(make_app, tmp_path):
     old, new = "the secret until now, over 32 bytes", "the secret from now on, over 32 bytes"
     (tmp_path / "secrets").write_text(f"{new}\n\n{old}\n")
     app = make_app(JWT_SECRET="", JWT_SECRET_FILE=str(tmp_path / "secrets"))
@@ -272,13 +272,13 @@ def test_a_line_that_others_know_is_no_secret(make_app, tmp_path, line):
     ],
     ids=["short RSA", "other curve", "two kinds", "broken", "private", "secret", "cut short", "begun late"],
 )
-def test_keys_that_are_not_taken_stop_the_start(app_with_public_keys, text):
+def test_invalid_public_keys_stop_the_start(app_with_public_keys, text):
     with pytest.raises(SettingError, match="PAYMENTS_JWT_PUBLIC_KEY_FILE .* must hold public keys in PEM"):
         app_with_public_keys(text)
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "HS256"])
-def test_an_algorithm_that_the_key_is_not_for_stops_the_start(app_with_public_keys, algorithm):
+def test_an_algorithm_that_does_not_fit_the_key_stops_the_start(app_with_public_keys, algorithm):
     with pytest.raises(SettingError, match=f"is for ES256, but PAYMENTS_JWT_ALGORITHM is {algorithm}"):
         app_with_public_keys(public(KEYS["ES256"]), JWT_ALGORITHM=algorithm)
 
@@ -289,7 +289,7 @@ def test_every_secret_of_a_file_is_measured(make_app, tmp_path):
         make_app(JWT_SECRET="", JWT_SECRET_FILE=str(tmp_path / "secrets"))
 
 
-def test_a_box_with_public_keys_alone_issues_no_tokens(app_with_public_keys):
+def test_with_public_keys_only_no_token_is_issued(app_with_public_keys):
     result = app_with_public_keys(public(KEYS["EdDSA"])).test_cli_runner().invoke(args=["token"])
     assert result.exit_code == 1
     assert result.output.startswith("Error: This box can only verify access tokens")
@@ -302,7 +302,7 @@ def test_no_part_of_a_token_is_logged(app, caplog):
         assert not [part for part in token.split(".") if part in caplog.text]
 
 
-def test_a_remembered_token_is_refused_once_it_expires(make_app):
+def test_a_cached_token_is_rejected_once_it_expires(make_app):
     app = make_app(JWT_LEEWAY=1)
     token = make_token(exp=int(time.time()) + 1)
     assert get_payments(app, token).status_code == 204
@@ -312,7 +312,7 @@ def test_a_remembered_token_is_refused_once_it_expires(make_app):
 
 
 @pytest.mark.parametrize("claim", ["nbf", "iat"])
-def test_a_remembered_token_is_refused_if_the_clock_is_set_back_before_it(app, monkeypatch, claim):
+def test_a_cached_token_is_rejected_before_its_start(app, monkeypatch, claim):
     token = make_token(**{claim: int(time.time())})
     assert get_payments(app, token).status_code == 204
     an_hour_ago = datetime.now(timezone.utc) - timedelta(hours=1)
@@ -321,7 +321,7 @@ def test_a_remembered_token_is_refused_if_the_clock_is_set_back_before_it(app, m
     assert get_payments(app, token).status_code == 401
 
 
-def test_a_remembered_token_is_verified_once(app, monkeypatch):
+def test_a_cached_token_is_verified_once(app, monkeypatch):
     decode = Mock(side_effect=jwt.decode)
     monkeypatch.setattr(access.jwt, "decode", decode)
     token = make_token()
@@ -329,40 +329,40 @@ def test_a_remembered_token_is_verified_once(app, monkeypatch):
     assert decode.call_count == 1
 
 
-def test_a_refused_token_is_never_remembered(app):
+def test_a_rejected_token_is_never_cached(app):
     for token in (make_token(exp=1), make_token(type="refresh"), make_token(userId=[]), make_token()[:-2], "e.y.J"):
         assert [get_payments(app, token).status_code for _ in range(2)] == [401, 401]
     assert not app.extensions[access.EXTENSION]
 
 
-def test_a_token_that_another_application_remembers_has_to_be_good_for_this_one(make_app):
+def test_a_token_cached_by_another_application_is_verified(make_app):
     one, other = make_app(), make_app(JWT_SECRET="another secret, over 32 bytes long as well")
     strict, token = make_app(JWT_ISSUER="sign-in"), make_token()
     assert [get_payments(app, token).status_code for app in (one, other, strict, one)] == [204, 401, 401, 204]
 
 
-def test_a_remembered_token_grants_what_it_granted_and_no_more(app):
+def test_a_cached_token_grants_the_same_permissions(app):
     client = client_of(app, make_token(permissions=["payments_read"]))
     for _ in range(2):
         assert client.get("/payments").status_code == 204
         assert client.delete(f"/payments/{NOBODY}").status_code == 403
 
 
-def test_another_token_with_the_signature_of_a_remembered_one_is_refused(app):
+def test_a_forged_token_with_a_cached_signature_is_rejected(app):
     good, weak = make_token(), make_token(permissions=[])
     assert [get_payments(app, token).status_code for token in (good, weak)] == [204, 403]
     forged = ".".join([*good.split(".")[:2], weak.split(".")[2]])
     assert get_payments(app, forged).status_code == 401
 
 
-def test_no_more_tokens_are_remembered_than_there_is_room_for(app, monkeypatch):
+def test_the_token_cache_has_a_maximum_size(app, monkeypatch):
     monkeypatch.setattr(access, "REMEMBERED_TOKENS", 3)
     for number in [*range(7), 0]:
         assert get_payments(app, make_token(jti=str(number))).status_code == 204
         assert len(app.extensions[access.EXTENSION]) <= 3
 
 
-def test_what_is_remembered_holds_no_token(app):
+def test_the_cache_holds_no_token(app):
     token = make_token()
     get_payments(app, token)
     assert not [part for part in token.split(".") if part in str(app.extensions[access.EXTENSION])]

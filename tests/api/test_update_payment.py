@@ -6,7 +6,7 @@ import pytest
 from ..support.payments import BTC, CREDIT_CARD, NOBODY, payment
 
 
-def test_the_answer_is_the_documented_text(client, add_payment):
+def test_the_response_is_the_documented_text(client, add_payment):
     response = client.put(f"/payments/{add_payment()}", json=payment())
     assert response.status_code == 200
     assert response.json == "Payment updated successfully"
@@ -32,14 +32,14 @@ def test_a_blank_or_absent_transaction_id_keeps_the_stored_one(client, add_payme
     assert client.get(f"/payments/{payment_id}").json["transaction_id"] == "txn-1"
 
 
-def test_what_was_read_can_be_edited_and_written_back(client, add_payment):
+def test_a_payment_can_be_read_edited_and_written_back(client, add_payment):
     payment_id = add_payment(transaction_id="txn-1", amount=1)
     body = client.get(f"/payments/{payment_id}").json | {"amount": 2}
     assert client.put(f"/payments/{payment_id}", json=body).status_code == 200
     assert client.get(f"/payments/{payment_id}").json == body
 
 
-def test_the_id_of_another_payment_in_the_body_is_refused(client, add_payment):
+def test_the_id_of_another_payment_in_the_body_is_rejected(client, add_payment):
     payment_id, other = add_payment(amount=1), add_payment()
     response = client.put(f"/payments/{payment_id}", json=payment(id=other, amount=2))
     assert response.status_code == 422
@@ -47,7 +47,7 @@ def test_the_id_of_another_payment_in_the_body_is_refused(client, add_payment):
     assert client.get(f"/payments/{payment_id}").json["amount"] == 1
 
 
-def test_a_transaction_id_of_another_payment_is_refused(client, add_payment):
+def test_a_transaction_id_of_another_payment_is_rejected(client, add_payment):
     add_payment(transaction_id="txn-1")
     payment_id = add_payment(transaction_id="txn-2", amount=1)
     response = client.put(f"/payments/{payment_id}", json=payment(transaction_id="txn-1", amount=2))

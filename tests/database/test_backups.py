@@ -136,7 +136,7 @@ def ids(payments):
     return [listed["id"] for listed in payments or []]
 
 
-def test_a_backup_that_is_made_while_tills_pay_has_all_that_was_acknowledged_before(
+def test_a_backup_during_payments_has_all_acknowledged_before(
     server, database_url, new_database, start_server, tmp_path
 ):
     acknowledged, done = [], threading.Event()
@@ -172,7 +172,7 @@ def test_a_backup_that_is_made_while_tills_pay_has_all_that_was_acknowledged_bef
 
 
 @on_sqlite
-def test_writes_of_others_do_not_make_a_backup_begin_anew(app, paid, rows, insert_payments, tmp_path, monkeypatch):
+def test_concurrent_writes_do_not_restart_a_backup(app, paid, rows, insert_payments, tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite_backups, "PAGES_PER_STEP", 1)
     paid(transaction_id="before")
     done = []
@@ -191,7 +191,7 @@ def test_writes_of_others_do_not_make_a_backup_begin_anew(app, paid, rows, inser
         assert copy.execute("SELECT transaction_id FROM payment").fetchall() == [("before",)]
 
 
-def test_a_backup_is_one_file_for_its_owner_alone_in_a_folder_for_its_owner_alone(engine, paid, back_up):
+def test_only_its_owner_can_read_a_backup_and_its_folder(engine, paid, back_up):
     paid()
     backup = back_up()
     assert re.fullmatch(NAME[engine], backup.name)
@@ -219,7 +219,7 @@ def test_only_the_newest_backups_are_kept(paid, back_up, tmp_path):
     assert names(tmp_path / "backups") == made[2:]
 
 
-def test_nothing_else_than_finished_backups_of_the_engine_is_deleted(engine, paid, back_up, tmp_path):
+def test_only_finished_backups_of_the_engine_are_deleted(engine, paid, back_up, tmp_path):
     paid()
     others = ["payments-before-20200101T000000Z.dump", "payments-2020.db", "payments.db", "notes.txt"]
     others += ["payments-20200101T000000Z.db.copy", "copy-payments-20200101T000000Z.dump"]
@@ -232,7 +232,7 @@ def test_nothing_else_than_finished_backups_of_the_engine_is_deleted(engine, pai
     assert names(tmp_path / "backups") == sorted([*others, newest])
 
 
-def test_the_backup_just_made_is_kept_also_if_the_clock_is_behind(paid, back_up, tmp_path, monkeypatch):
+def test_the_new_backup_is_kept_even_if_the_clock_is_behind(paid, back_up, tmp_path, monkeypatch):
     paid()
     newer = [back_up().name for _ in range(2)]
     monkeypatch.setattr(backups, "_timestamp", lambda: "19700101T000000Z")
@@ -245,7 +245,7 @@ def test_a_backup_keeps_at_least_one(run, tmp_path, keep):
     assert run("backup", tmp_path / "backups", "--keep", keep).exit_code == 2
 
 
-def test_a_second_backup_of_the_same_second_does_not_replace_the_first(paid, back_up, run, monkeypatch):
+def test_two_backups_in_one_second_do_not_replace_each_other(paid, back_up, run, monkeypatch):
     paid()
     monkeypatch.setattr(backups, "_timestamp", lambda: "20261122T021500Z")
     backup = back_up()
@@ -254,7 +254,7 @@ def test_a_second_backup_of_the_same_second_does_not_replace_the_first(paid, bac
     assert backup.read_bytes() == before
 
 
-def test_what_an_interrupted_backup_left_is_removed_but_not_what_another_one_makes(paid, back_up, tmp_path):
+def test_files_of_an_interrupted_backup_are_deleted(paid, back_up, tmp_path):
     paid()
     folder = tmp_path / "backups"
     folder.mkdir()
@@ -268,7 +268,7 @@ def test_what_an_interrupted_backup_left_is_removed_but_not_what_another_one_mak
 
 @on_sqlite
 @pytest.mark.empty_database
-def test_a_database_that_is_not_there_is_neither_backed_up_nor_made(run, file, tmp_path):
+def test_a_missing_database_is_neither_backed_up_nor_created(run, file, tmp_path):
     assert f"there is no database {file}" in refusal(run("backup", tmp_path / "backups"))
     assert not file.exists()
 
@@ -295,7 +295,7 @@ def test_a_folder_that_cannot_be_made_is_named_in_one_line(paid, run, tmp_path):
     assert f"{tmp_path}/file" in refusal(run("backup", tmp_path / "file"))
 
 
-def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(database_url, paid, tmp_path):
+def test_a_full_disk_gives_one_line_and_leaves_nothing(database_url, paid, tmp_path):
     paid()
     (tmp_path / "backups").mkdir()
     result = flask(
@@ -309,7 +309,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(database_url, paid, 
     assert names(tmp_path / "backups") == []
 
 
-def test_progress_is_shown_on_a_terminal_and_the_path_alone_is_printed(engine, database_url, paid, tmp_path):
+def test_progress_goes_to_the_terminal_and_the_path_to_stdout(engine, database_url, paid, tmp_path):
     paid()
     ours, terminal = os.openpty()
     result = flask(
@@ -332,7 +332,7 @@ def replace_program(monkeypatch, folder, name, script):
 
 @on_postgresql
 @pytest.mark.parametrize("missing", ["pg_dump", "pg_restore"])
-def test_what_to_install_is_said_where_a_program_of_postgresql_is_missing(
+def test_a_missing_postgresql_program_names_its_package(
     run, paid, tmp_path, monkeypatch, missing
 ):
     paid()
@@ -342,7 +342,7 @@ def test_what_to_install_is_said_where_a_program_of_postgresql_is_missing(
 
 
 @on_postgresql
-def test_what_to_install_is_said_where_pg_dump_is_older_than_the_server(run, paid, tmp_path, monkeypatch):
+def test_a_pg_dump_older_than_the_server_names_its_package(run, paid, tmp_path, monkeypatch):
     paid()
     script = "echo 'pg_dump: error: aborting because of server version mismatch' >&2; exit 1"
     replace_program(monkeypatch, tmp_path / "old", "pg_dump", script)
@@ -350,7 +350,7 @@ def test_what_to_install_is_said_where_pg_dump_is_older_than_the_server(run, pai
 
 
 @on_postgresql
-def test_pg_dump_gets_all_parameters_of_the_url_but_the_password_where_others_see_it(
+def test_the_arguments_of_pg_dump_do_not_hold_the_password(
     database_url, paid, back_up, tmp_path, monkeypatch
 ):
     paid()
@@ -366,7 +366,7 @@ def test_pg_dump_gets_all_parameters_of_the_url_but_the_password_where_others_se
 
 
 @on_postgresql
-def test_a_server_that_is_not_there_is_named_in_one_line_without_the_password(run, tmp_path):
+def test_a_missing_server_is_named_without_the_password(run, tmp_path):
     line = refusal(run("backup", tmp_path, url="postgresql://till:secret@127.0.0.1:1/payments"))
     assert "127.0.0.1" in line
     assert "secret" not in line
@@ -409,7 +409,7 @@ def test_a_database_that_holds_payments_is_not_replaced(paid, back_up, run, aske
     assert not [name for name in names(tmp_path) if "before" in name]
 
 
-def test_by_force_the_old_database_is_kept_and_can_be_restored_itself(paid, back_up, run, asked):
+def test_force_keeps_the_old_database_which_can_be_restored(paid, back_up, run, asked):
     first = paid()
     backup = back_up()
     second = paid()
@@ -428,7 +428,7 @@ def test_the_old_database_is_never_deleted_for_newer_backups(paid, back_up, run)
     assert kept.exists()
 
 
-def test_nobody_changes_the_history_of_a_database_that_was_restored(paid, back_up, run, rows, database_url):
+def test_the_history_of_a_restored_database_is_append_only(paid, back_up, run, rows, database_url):
     paid()
     rows.connection.close()
     run("restore", back_up(), "--force")
@@ -450,7 +450,7 @@ def old_database(database_url, rows):
     load_first_release(database_url)
 
 
-def test_a_backup_of_the_first_release_takes_the_place_of_a_newer_database_and_is_brought_up_to_date(
+def test_a_backup_of_the_first_release_is_restored_and_migrated(
     app, paid, new_database, back_up, run, asked
 ):
     old = new_database()
@@ -466,7 +466,7 @@ def test_a_backup_of_the_first_release_takes_the_place_of_a_newer_database_and_i
     assert len(asked()) == 4
 
 
-def test_a_backup_of_a_newer_release_is_refused(paid, back_up, run, rows, asked):
+def test_a_backup_of_a_newer_release_is_rejected(paid, back_up, run, rows, asked):
     kept = paid()
     rows.execute("INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '2030-01-01')")
     backup = back_up()
@@ -476,7 +476,7 @@ def test_a_backup_of_a_newer_release_is_refused(paid, back_up, run, rows, asked)
 
 
 @pytest.mark.parametrize("damaged", ["cut short", "overwritten"])
-def test_a_damaged_backup_is_refused(paid, insert_payments, back_up, run, asked, damaged):
+def test_a_damaged_backup_is_rejected(paid, insert_payments, back_up, run, asked, damaged):
     insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(500)))
     paid()
     backup = back_up()
@@ -489,7 +489,7 @@ def test_a_damaged_backup_is_refused(paid, insert_payments, back_up, run, asked,
 
 
 @pytest.mark.parametrize("content", [b"", b"not a backup", b"\0" * 8192, None])
-def test_a_file_that_is_no_backup_is_refused(paid, run, asked, tmp_path, content):
+def test_a_file_that_is_no_backup_is_rejected(paid, run, asked, tmp_path, content):
     kept = paid()
     if content is not None:
         (tmp_path / "file").write_bytes(content)
@@ -498,7 +498,7 @@ def test_a_file_that_is_no_backup_is_refused(paid, run, asked, tmp_path, content
 
 
 @on_sqlite
-def test_a_file_of_something_else_is_refused(paid, run, asked, tmp_path):
+def test_a_file_of_something_else_is_rejected(paid, run, asked, tmp_path):
     kept = paid()
     with closing(sqlite3.connect(tmp_path / "other.db")) as other:
         other.execute("CREATE TABLE payment (id TEXT)")
@@ -514,7 +514,7 @@ def test_the_database_itself_is_not_a_backup(paid, run, file):
 
 @on_sqlite
 @pytest.mark.parametrize("state", ["sound", "damaged"])
-def test_a_restore_is_refused_while_the_service_runs_idle(server, database_url, rows, file, tmp_path, state):
+def test_a_restore_is_rejected_while_the_service_runs_idle(server, database_url, rows, file, tmp_path, state):
     assert server.request("POST", "/payments", payment())[0] == 201
     assert rows.all("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0
     rows.connection.close()
@@ -585,7 +585,7 @@ def test_a_backup_changes_nothing_of_the_database(torn, back_up, file):
 
 @on_sqlite
 @pytest.mark.parametrize("left", ["damaged", "missing", "empty"])
-def test_a_database_that_cannot_be_read_is_replaced_by_force_and_all_of_it_kept(torn, run, asked, file, left):
+def test_force_replaces_and_keeps_an_unreadable_database(torn, run, asked, file, left):
     backup, first, *_ = torn
     log = file.with_name(f"{file.name}-wal")
     content = b"" if left == "empty" else b"\xff" * 8192
@@ -641,7 +641,7 @@ def do_until(step, work, folder):
         os._exit(99)
 
 
-def test_a_backup_that_is_killed_at_any_step_is_whole_or_does_not_count(engine, paid, run, new_database, tmp_path):
+def test_a_backup_killed_at_any_step_is_complete_or_ignored(engine, paid, run, new_database, tmp_path):
     paid()
     folder = tmp_path / "backups"
     for _ in killed_at_each_step(lambda: run("backup", folder), tmp_path):
@@ -655,7 +655,7 @@ def test_a_backup_that_is_killed_at_any_step_is_whole_or_does_not_count(engine, 
 
 @on_sqlite
 @pytest.mark.parametrize("state", ["sound", "damaged"])
-def test_a_restore_that_is_killed_at_any_step_leaves_the_old_or_the_new_database(
+def test_a_killed_restore_leaves_the_old_or_the_new_database(
     torn, run, asked, file, tmp_path, state
 ):
     backup, first, second, leave = torn
@@ -675,7 +675,7 @@ def test_a_restore_that_is_killed_at_any_step_leaves_the_old_or_the_new_database
 
 
 @on_postgresql
-def test_a_restore_that_is_killed_at_any_step_leaves_the_old_or_the_new_data(paid, back_up, run, asked, rows, tmp_path):
+def test_a_killed_restore_leaves_the_old_or_the_new_data(paid, back_up, run, asked, rows, tmp_path):
     first = paid()
     backup = back_up()
     old = [first, paid()]
@@ -706,7 +706,7 @@ def test_a_restore_that_fails_leaves_the_old_data(paid, back_up, run, asked, row
 
 
 @on_postgresql
-def test_nobody_pays_between_the_dump_of_the_old_data_and_the_restore(app, paid, back_up, insert_payments, rows):
+def test_no_payment_is_recorded_between_dump_and_restore(app, paid, back_up, insert_payments, rows):
     paid()
     backup, tried = back_up(), []
 
@@ -727,7 +727,7 @@ def test_nobody_pays_between_the_dump_of_the_old_data_and_the_restore(app, paid,
 @on_sqlite
 @pytest.mark.skipif(not can_trace(), reason="strace is not installed, or may not trace")
 @pytest.mark.parametrize("command", ["backup", "restore"])
-def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_the_command_ends(
+def test_a_file_is_synced_before_and_after_it_is_renamed(
     database_url, paid, back_up, tmp_path, file, command
 ):
     paid()
@@ -749,7 +749,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_the_co
 
 @on_sqlite
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_what_root_writes_belongs_to_the_folders_owner(paid, back_up, run, file, tmp_path):
+def test_files_written_by_root_belong_to_the_folders_owner(paid, back_up, run, file, tmp_path):
     paid()
     nobody = 65534
     os.chown(tmp_path, nobody, nobody)

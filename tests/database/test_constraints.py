@@ -5,7 +5,7 @@ from ..support.payments import BTC, OTHER_ID, UNKNOWN, payment
 from ..support.rows import Rows, stored
 
 
-def test_a_sound_row_is_taken(insert_payments, insert_link):
+def test_valid_rows_are_accepted(insert_payments, insert_link):
     insert_payments({})
     insert_link()
 
@@ -27,13 +27,13 @@ def test_a_sound_row_is_taken(insert_payments, insert_link):
     ],
     ids=str,
 )
-def test_a_payment_that_is_not_sound_is_refused(insert_payments, changed):
+def test_an_invalid_payment_is_rejected(insert_payments, changed):
     with pytest.raises(Rows.Rejected):
         insert_payments(changed)
 
 
 @pytest.mark.parametrize("changed", [{"id": OTHER_ID}, {"transaction_id": "txn-2"}], ids=str)
-def test_a_second_payment_with_one_id_or_transaction_id_is_refused(insert_payments, changed):
+def test_a_second_payment_with_an_id_in_use_is_rejected(insert_payments, changed):
     insert_payments({})
     with pytest.raises(Rows.Rejected):
         insert_payments(changed)
@@ -44,7 +44,7 @@ def test_a_second_payment_with_one_id_or_transaction_id_is_refused(insert_paymen
     [{}, {"payment_id": UNKNOWN, "ticket_id": "t-2"}, {"ticket_id": ""}, {"ticket_id": " "}, {"ticket_id": "x" * 65}],
     ids=str,
 )
-def test_a_link_that_is_there_already_or_is_not_sound_is_refused(insert_payments, insert_link, changed):
+def test_an_invalid_or_second_link_is_rejected(insert_payments, insert_link, changed):
     insert_payments({})
     insert_link()
     with pytest.raises(Rows.Rejected):
@@ -52,7 +52,7 @@ def test_a_link_that_is_there_already_or_is_not_sound_is_refused(insert_payments
 
 
 @pytest.mark.parametrize("table", ["payment", "method", "currency"])
-def test_what_is_referred_to_cannot_be_deleted(rows, insert_payments, insert_link, table):
+def test_a_row_that_others_refer_to_cannot_be_deleted(rows, insert_payments, insert_link, table):
     insert_payments({})
     insert_link()
     with pytest.raises(Rows.Rejected):
@@ -74,7 +74,7 @@ def test_what_is_referred_to_cannot_be_deleted(rows, insert_payments, insert_lin
         ("currency", {"acronym": "XXX", "decimals": 19}),
     ],
 )
-def test_a_method_or_currency_that_is_not_sound_is_refused(app, rows, table, columns):
+def test_an_invalid_method_or_currency_is_rejected(app, rows, table, columns):
     with pytest.raises(Rows.Rejected):
         rows.insert(table, {"id": stored(OTHER_ID)} | columns)
 
@@ -82,7 +82,7 @@ def test_a_method_or_currency_that_is_not_sound_is_refused(app, rows, table, col
 @pytest.mark.parametrize(
     "changed", [{"version": 0}, {"version": None}, {"created_at": None}, {"changed_at": None}], ids=str
 )
-def test_a_payment_without_a_version_or_its_times_is_refused(insert_payments, changed):
+def test_a_payment_without_a_version_or_its_times_is_rejected(insert_payments, changed):
     with pytest.raises(Rows.Rejected):
         insert_payments(changed)
 
@@ -92,7 +92,7 @@ def test_a_payment_without_a_version_or_its_times_is_refused(insert_payments, ch
     [{"key": ""}, {"key": "x" * 256}, {"body_sha256": "0" * 63}, {"status": 503}, {"user_id": None}, {}],
     ids=str,
 )
-def test_an_idempotency_key_that_is_not_sound_or_there_already_is_refused(app, rows, changed):
+def test_an_invalid_or_second_idempotency_key_is_rejected(app, rows, changed):
     row = {"user_id": "12", "method": "POST", "path": "/payments", "key": "key-1", "body_sha256": "0" * 64}
     row |= {"status": 201, "answer": "{}", "created_at": "2026-01-01 00:00:00.000000+00:00"}
     rows.insert("idempotency_key", row)

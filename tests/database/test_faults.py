@@ -26,7 +26,7 @@ def test_as_many_connections_are_kept_as_threads_serve(make_app):
         assert database.current.obj._max_connections == 3
 
 
-def test_a_request_that_gets_no_connection_in_time_is_answered_503(short_timeouts, make_app):
+def test_a_request_that_gets_no_connection_in_time_gets_503(short_timeouts, make_app):
     app = make_app(THREADS=1)
     with app.app_context(), ThreadPoolExecutor(1) as other:
         database.current.connect()
@@ -34,7 +34,7 @@ def test_a_request_that_gets_no_connection_in_time_is_answered_503(short_timeout
     assert client_of(app, make_token()).get("/payments").status_code == 204
 
 
-def test_a_request_waits_for_a_connection_that_is_given_back_in_time(make_app):
+def test_a_request_waits_for_a_connection_to_be_returned(make_app):
     app = make_app(THREADS=1)
     with ThreadPoolExecutor(1) as other:
         with app.app_context():
@@ -56,7 +56,7 @@ def test_a_database_locked_for_too_long_gets_503_until_unlocked(short_timeouts, 
     assert client.post("/payments", json=payment()).status_code == 201
 
 
-def test_the_log_tells_what_a_fault_began_with_and_no_more(client, app, monkeypatch, caplog):
+def test_the_log_names_the_first_cause_of_an_error(client, app, monkeypatch, caplog):
     def fail(*_):
         try:
             raise sqlite3.OperationalError("database or disk is full")
@@ -70,7 +70,7 @@ def test_the_log_tells_what_a_fault_began_with_and_no_more(client, app, monkeypa
     assert "cannot rollback" not in caplog.text
 
 
-def test_a_connection_on_which_something_failed_is_not_kept(short_timeouts, client, app, rows):
+def test_a_connection_that_failed_is_closed(short_timeouts, client, app, rows):
     client.get("/payments")
     rows.lock()
     assert client.post("/payments", json=payment()).status_code == 503
@@ -80,20 +80,20 @@ def test_a_connection_on_which_something_failed_is_not_kept(short_timeouts, clie
         assert not database.current.obj._in_use
 
 
-def test_a_connection_on_which_a_write_was_refused_is_kept(client, app):
+def test_a_connection_with_a_rejected_write_is_kept(client, app):
     assert [client.post("/payments", json=payment()).status_code for _ in range(2)] == [201, 409]
     with app.app_context():
         assert len(database.current.obj._connections) == 1
 
 
-def test_two_applications_in_one_process_keep_to_their_own_databases(make_app, new_database):
+def test_two_applications_in_a_process_use_their_own_databases(make_app, new_database):
     one, other = make_app(), make_app(DATABASE_URL=new_database(migrated=True))
     assert client_of(one, make_token()).post("/payments", json=payment()).status_code == 201
     assert client_of(other, make_token()).get("/payments").status_code == 204
     assert client_of(one, make_token()).get("/payments").status_code == 200
 
 
-def test_a_row_that_the_code_should_never_write_is_answered_500(app, rows, caplog):
+def test_an_unexpected_constraint_error_gives_500(app, rows, caplog):
     rows.execute("ALTER TABLE payment ADD COLUMN unforeseen TEXT CHECK (unforeseen IS NOT NULL)")
     app.test_client_class = FlaskClient
     response = client_of(app, make_token()).post("/payments", json=payment())

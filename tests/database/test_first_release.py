@@ -38,7 +38,7 @@ def old_client(old_rows, make_new_app):
     return client_of(app, make_token())
 
 
-def test_all_payments_are_there_as_they_were(old_client):
+def test_all_old_payments_are_unchanged(old_client):
     names = {method["id"]: method["name"] for method in old_client.get("/payments/methods").json}
     acronyms = {currency["id"]: currency["acronym"] for currency in old_client.get("/payments/currencies").json}
     payments = old_client.get("/payments").json
@@ -60,7 +60,7 @@ def test_all_payments_are_there_as_they_were(old_client):
     assert (payments[1]["method_id"], payments[1]["currency_id"]) == (BITCOIN_LIGHTNING, BTC)
 
 
-def test_all_links_are_there_as_they_were(old_client):
+def test_all_old_links_are_unchanged(old_client):
     first, second, third = (listed["id"] for listed in old_client.get("/payments").json)
 
     def tickets_of(payment_id):
@@ -76,7 +76,7 @@ def test_all_links_are_there_as_they_were(old_client):
     assert [linked["id"] for linked in found] == [first, second]
 
 
-def test_payments_were_made_when_their_ids_were(old_client, rows):
+def test_payments_get_the_time_of_their_ids(old_client, rows):
     for listed in old_client.get("/payments").json:
         milliseconds = int(listed["id"].replace("-", "")[:12], 16)
         made = datetime.fromtimestamp(0, timezone.utc) + timedelta(milliseconds=milliseconds)
@@ -84,7 +84,7 @@ def test_payments_were_made_when_their_ids_were(old_client, rows):
         assert times_of(rows, listed["id"]) == [made, made]
 
 
-def test_payments_whose_ids_tell_no_time_count_as_made_now(old_rows, make_new_app):
+def test_payments_with_ids_without_a_time_count_as_new(old_rows, make_new_app):
     columns = {"method_id": CASH, "currency_id": EUR, "minor_units": 1}
     if old_rows.is_sqlite:
         columns |= {name: columns[name].replace("-", "") for name in ("method_id", "currency_id")}
@@ -98,13 +98,13 @@ def test_payments_whose_ids_tell_no_time_count_as_made_now(old_rows, make_new_ap
 
 @on_sqlite
 @pytest.mark.parametrize("odd", ["", "7", "payment", b"\0" * 16, 7], ids=ascii)
-def test_an_id_that_somebody_made_up_does_not_stop_it(old_rows, make_new_app, odd):
+def test_an_invalid_id_does_not_stop_the_migration(old_rows, make_new_app, odd):
     columns = {"method_id": CASH.replace("-", ""), "currency_id": EUR.replace("-", ""), "minor_units": 1}
     old_rows.insert("payment", columns | {"id": odd, "transaction_id": "txn-1"})
     assert migrate(make_new_app())
 
 
-def test_their_history_begins_with_what_is_done_next(old_client):
+def test_the_history_of_old_payments_begins_with_a_change(old_client):
     before = old_client.get("/payments").json[0]
     path = f"/payments/{before['id']}"
     assert old_client.get(f"{path}/history").status_code == 204
@@ -114,7 +114,7 @@ def test_their_history_begins_with_what_is_done_next(old_client):
     assert steps(old_client, before["id"]) == [("changed", before, before | {"amount": Decimal("47.00")})]
 
 
-def test_new_payments_are_taken_and_old_transaction_ids_are_not(old_client):
+def test_old_transaction_ids_stay_unique_among_new_payments(old_client):
     assert old_client.post("/payments", json=payment()).status_code == 201
     assert old_client.post("/payments", json=payment(transaction_id="lnbc-1 ")).status_code == 409
     assert len(old_client.get("/payments").json) == 4

@@ -15,14 +15,14 @@ from ..support.rows import Rows, stored
         "DELETE FROM history WHERE action = 'created'",
     ],
 )
-def test_the_database_refuses_to_change_or_delete_history(client, add_payment, rows, sql):
+def test_the_database_rejects_to_change_or_delete_history(client, add_payment, rows, sql):
     before = history_of(client, payment_id := add_payment())
     with pytest.raises(Rows.Rejected):
         rows.execute(sql)
     assert history_of(client, payment_id) == before
 
 
-def test_the_database_refuses_what_would_replace_all_history_or_a_row_of_it(client, add_payment, rows):
+def test_history_cannot_be_replaced_or_emptied(client, add_payment, rows):
     before = history_of(client, payment_id := add_payment())
     columns = "INTO history (id, payment_id, at, request_id, action, after)"
     row = "SELECT id, payment_id, at, 'another', action, after FROM history"
@@ -52,7 +52,7 @@ def test_the_database_refuses_what_would_replace_all_history_or_a_row_of_it(clie
     ],
     ids=str,
 )
-def test_an_entry_that_is_not_sound_is_refused(app, rows, changed):
+def test_an_invalid_entry_is_rejected(app, rows, changed):
     entry = {"payment_id": stored(ID), "at": "2026-01-01 00:00:00.000000+00:00", "request_id": "request-1"}
     entry |= {"action": "created", "before": None, "after": "{}"}
     rows.insert("history", entry)

@@ -25,7 +25,7 @@ def dump(rows: Rows) -> list[str]:
 
 
 @pytest.mark.empty_database
-def test_an_empty_database_takes_every_migration(make_new_app):
+def test_an_empty_database_gets_every_migration(make_new_app):
     assert migrate(make_new_app()) == sorted(path.stem for path in database.MIGRATIONS.glob("0*.py"))
 
 
@@ -92,13 +92,13 @@ def test_many_processes_that_start_at_once_migrate_once(make_new_app):
     assert sorted(taken) == [[], [], [], sorted(path.stem for path in database.MIGRATIONS.glob("0*.py"))]
 
 
-def test_a_database_of_a_newer_release_is_refused(app, rows):
+def test_a_database_of_a_newer_release_is_rejected(app, rows):
     rows.execute("INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '2030-01-01')")
     with pytest.raises(UnusableDatabase, match="9999_later"):
         migrate(app)
 
 
-def test_the_models_describe_the_tables_that_the_migrations_build(app):
+def test_the_models_match_the_migrated_tables(app):
     with app.app_context():
         assert str(diff_models(database.current.obj, models.Table.__subclasses__())) == ""
 

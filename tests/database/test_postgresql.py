@@ -42,7 +42,7 @@ def alter(rows, setting):
     rows.execute(f"ALTER DATABASE {name} SET {setting}")
 
 
-def test_a_commit_is_on_the_disk_whatever_the_server_does_by_default(rows, show):
+def test_commits_are_synchronous_whatever_the_servers_default(rows, show):
     alter(rows, "synchronous_commit = off")
     assert show("synchronous_commit") == "on"
 
@@ -51,12 +51,12 @@ def test_waits_for_locks_are_bounded(short_timeouts, show):
     assert show("lock_timeout") == "1s"
 
 
-def test_what_a_box_without_power_has_locked_is_let_go(short_timeouts, show):
+def test_locks_of_a_client_that_is_gone_are_released(short_timeouts, show):
     assert show("idle_in_transaction_session_timeout") == "2s"
 
 
 @pytest.mark.parametrize("default", ["serializable", "repeatable read"])
-def test_writes_run_at_one_isolation_level_whatever_the_server_does_by_default(rows, app, default):
+def test_the_isolation_level_does_not_depend_on_the_server(rows, app, default):
     alter(rows, f"default_transaction_isolation = '{default}'")
     database.close(app)
 
@@ -68,7 +68,7 @@ def test_writes_run_at_one_isolation_level_whatever_the_server_does_by_default(r
         assert isolation() == "read committed"
 
 
-def test_options_of_the_url_are_kept_but_for_those_the_service_relies_on(make_app, database_url):
+def test_url_options_are_kept_unless_the_service_sets_them(make_app, database_url):
     options = "application_name=till&options=-c%20work_mem%3D8MB%20-c%20lock_timeout%3D0"
     with make_app(DATABASE_URL=f"{database_url}?{options}").app_context():
         for name, value in {"application_name": "till", "work_mem": "8MB", "lock_timeout": "5s"}.items():
@@ -81,7 +81,7 @@ def test_any_text_is_stored_whatever_encoding_the_url_asks_for(make_app, databas
     assert client.get("/payments").json[0]["transaction_id"] == "日本"
 
 
-def test_a_database_that_cannot_hold_any_text_is_refused(make_new_app, postgresql_databases):
+def test_a_database_that_cannot_hold_any_text_is_rejected(make_new_app, postgresql_databases):
     name = f"payments_{uuid4().hex}"
     create = f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"
     postgresql_databases.connection.execute(create)
@@ -95,7 +95,7 @@ def test_a_database_that_cannot_hold_any_text_is_refused(make_new_app, postgresq
 
 
 @pytest.mark.empty_database
-def test_a_role_that_may_not_create_tables_stops_the_start_with_one_line(rows, start_server):
+def test_a_role_that_cannot_create_tables_stops_the_start(rows, start_server):
     rows.execute("DROP SCHEMA public")
     server = start_server()
     rows.execute("CREATE SCHEMA public")
@@ -105,7 +105,7 @@ def test_a_role_that_may_not_create_tables_stops_the_start_with_one_line(rows, s
 
 
 @pytest.mark.empty_database
-def test_a_migration_waits_for_another_for_as_long_as_it_takes(short_timeouts, make_new_app, rows):
+def test_a_migration_waits_for_another_without_a_timeout(short_timeouts, make_new_app, rows):
     app = make_new_app()
     rows.execute("SELECT pg_advisory_lock(?)", engines.MIGRATION_LOCK)
     with ThreadPoolExecutor(1) as other:
@@ -123,7 +123,7 @@ def wait_for_lock(rows):
     return wait_until(lambda: rows.all(waiting))[0][0]
 
 
-def test_a_payment_is_not_deleted_between_being_found_and_being_changed(client, add_payment, rows):
+def test_a_change_waits_for_a_concurrent_delete(client, add_payment, rows):
     payment_id = add_payment()
     rows.execute("BEGIN")
     rows.execute("DELETE FROM payment WHERE id = ?", payment_id)
@@ -134,7 +134,7 @@ def test_a_payment_is_not_deleted_between_being_found_and_being_changed(client, 
         assert changing.result().status_code == 404
 
 
-def test_a_payment_that_was_changed_meanwhile_is_judged_as_it_is_then(client, add_payment, rows):
+def test_a_change_checks_the_version_after_waiting(client, add_payment, rows):
     payment_id = add_payment(currency_id=EUR, amount=1)
     rows.execute("BEGIN")
     rows.execute("UPDATE payment SET currency_id = ?, version = 2 WHERE id = ?", BTC, payment_id)
@@ -147,7 +147,7 @@ def test_a_payment_that_was_changed_meanwhile_is_judged_as_it_is_then(client, ad
 
 
 @pytest.mark.parametrize(("method", "key"), [("POST", {}), ("POST", {"Idempotency-Key": "key-1"}), ("PUT", {})])
-def test_who_waits_while_another_payment_takes_the_transaction_id_is_told_which(
+def test_a_concurrent_duplicate_names_the_other_payment(
     client, add_payment, rows, method, key
 ):
     path = "/payments" if method == "POST" else f"/payments/{add_payment()}"
@@ -162,7 +162,7 @@ def test_who_waits_while_another_payment_takes_the_transaction_id_is_told_which(
         assert ID in paying.result().text
 
 
-def test_a_history_is_in_the_order_of_its_moments_also_where_one_waits_for_another(client, add_payment, rows):
+def test_times_in_a_history_are_taken_after_waiting_for_locks(client, add_payment, rows):
     payment_id = add_payment()
     rows.execute("BEGIN")
     rows.execute("UPDATE payment SET version = 2 WHERE id = ?", payment_id)
@@ -177,7 +177,7 @@ def test_a_history_is_in_the_order_of_its_moments_also_where_one_waits_for_anoth
     assert rows.all("SELECT linked_at > '{0}' FROM ticket_payment".format(waited_until)) == [(True,)]
 
 
-def test_an_idempotency_key_that_is_taken_anew_while_it_is_to_be_removed_stays(client, rows):
+def test_a_key_renewed_during_its_removal_stays(client, rows):
     for key in ("key-1", "key-2"):
         client.post("/payments", json=payment(transaction_id=""), headers={"Idempotency-Key": key})
     rows.execute("UPDATE idempotency_key SET created_at = '2026-01-01' WHERE key = 'key-1'")
@@ -198,7 +198,7 @@ def test_a_change_waits_for_no_other_payment(short_timeouts, client, add_payment
     rows.execute("ROLLBACK")
 
 
-def test_a_link_that_another_request_has_removed_is_not_recorded_as_removed(client, add_payment, link, rows):
+def test_a_link_deleted_by_another_request_is_recorded_once(client, add_payment, link, rows):
     payment_id = add_payment()
     link(payment_id, "ticket-1")
     rows.execute("BEGIN")
@@ -211,12 +211,12 @@ def test_a_link_that_another_request_has_removed_is_not_recorded_as_removed(clie
     assert [action for action, _, _ in steps(client, payment_id)] == ["created", "linked"]
 
 
-def test_the_history_is_kept_also_from_sessions_that_replicate(app, rows):
+def test_replication_sessions_cannot_change_the_history_either(app, rows):
     triggers = rows.all("SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'history'::regclass ORDER BY 1")
     assert triggers == [("history_is_not_changed", "A"), ("history_is_not_emptied", "A")]
 
 
-def test_the_history_is_kept_also_from_a_table_that_inherits(client, add_payment, rows):
+def test_a_parent_table_cannot_delete_from_the_history(client, add_payment, rows):
     add_payment()
     rows.execute("CREATE TABLE parent (LIKE history)")
     rows.execute("ALTER TABLE history INHERIT parent")
@@ -224,7 +224,7 @@ def test_the_history_is_kept_also_from_a_table_that_inherits(client, add_payment
         rows.execute("DELETE FROM parent")
 
 
-def test_moments_are_answered_in_utc_whatever_the_servers_zone_is(make_app, rows):
+def test_times_are_in_utc_whatever_the_servers_time_zone(make_app, rows):
     (name,) = rows.execute("SELECT current_database()").fetchone()
     rows.execute(f"ALTER DATABASE {name} SET timezone = 'America/Mexico_City'")
     client = client_of(make_app(), make_token())
@@ -232,7 +232,7 @@ def test_moments_are_answered_in_utc_whatever_the_servers_zone_is(make_app, rows
     assert history_of(client, payment_id)[0]["at"].endswith("+00:00")
 
 
-def test_a_payment_that_is_deleted_and_linked_at_once_is_not_linked(client, add_payment, rows):
+def test_a_payment_deleted_during_a_link_is_not_linked(client, add_payment, rows):
     payment_id = add_payment()
     rows.execute("BEGIN")
     rows.execute("DELETE FROM payment WHERE id = ?", payment_id)
@@ -244,7 +244,7 @@ def test_a_payment_that_is_deleted_and_linked_at_once_is_not_linked(client, add_
         assert linking.result().status_code == 422
 
 
-def test_a_deadlock_is_tried_again(client, add_payment, link, rows):
+def test_a_deadlock_is_retried(client, add_payment, link, rows):
     for number in (1, 2):
         link(add_payment(), "ticket-1")
     first, second = rows.all("SELECT payment_id FROM ticket_payment ORDER BY payment_id")
@@ -277,13 +277,13 @@ def fail_inserts(app, rows):
 
 
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
-def test_a_write_that_is_undone_for_others_is_tried_again(client, fail_inserts, sqlstate):
+def test_a_serialization_failure_is_retried(client, fail_inserts, sqlstate):
     fail_inserts(database.ATTEMPTS - 1, sqlstate)
     assert client.post("/payments", json=payment()).status_code == 201
     assert len(client.get("/payments").json) == 1
 
 
-def test_a_write_that_is_undone_again_and_again_is_answered_503(client, fail_inserts):
+def test_repeated_serialization_failures_give_503(client, fail_inserts):
     tried = fail_inserts(1000, "40001")
     response = client.post("/payments", json=payment())
     assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
@@ -291,14 +291,14 @@ def test_a_write_that_is_undone_again_and_again_is_answered_503(client, fail_ins
     assert client.get("/payments").status_code == 204
 
 
-def test_another_failure_is_not_tried_again(client, fail_inserts):
+def test_another_failure_is_not_retried(client, fail_inserts):
     tried = fail_inserts(1, "53100")
     assert client.post("/payments", json=payment()).status_code == 503
     assert tried() == 1
     assert client.post("/payments", json=payment()).status_code == 201
 
 
-def test_connections_that_the_server_has_ended_are_replaced(client, rows):
+def test_connections_closed_by_the_server_are_replaced(client, rows):
     assert client.get("/payments").status_code == 204
     clients = "FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
     ended = rows.all(f"SELECT pg_terminate_backend(pid, 10000) {clients} AND pid <> pg_backend_pid()")
@@ -307,7 +307,7 @@ def test_connections_that_the_server_has_ended_are_replaced(client, rows):
     assert client.post("/payments", json=payment()).status_code == 201
 
 
-def test_a_write_whose_connection_is_ended_is_answered_503_and_leaves_nothing(client, rows):
+def test_a_write_that_loses_its_connection_leaves_nothing(client, rows):
     rows.lock()
     with ThreadPoolExecutor(1) as other:
         posting = other.submit(client.post, "/payments", json=payment())
@@ -319,7 +319,7 @@ def test_a_write_whose_connection_is_ended_is_answered_503_and_leaves_nothing(cl
     assert client.post("/payments", json=payment()).status_code == 201
 
 
-def test_a_server_that_does_not_answer_is_answered_503(monkeypatch, client, app, rows):
+def test_a_server_that_hangs_gives_503(monkeypatch, client, app, rows):
     monkeypatch.setattr(engines.PatientConnection, "answer_seconds", 1)
     database.close(app)
     assert client.get("/payments").status_code == 204
@@ -334,7 +334,7 @@ def test_a_server_that_does_not_answer_is_answered_503(monkeypatch, client, app,
     assert len(client.get("/payments").json) == 1
 
 
-def test_those_that_wait_while_the_server_is_out_of_reach_wait_once(short_timeouts, make_new_app):
+def test_concurrent_requests_wait_once_for_a_missing_server(short_timeouts, make_new_app):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         app = make_new_app(DATABASE_URL=f"postgresql://till@127.0.0.1:{silent.getsockname()[1]}/payments")
         start = Barrier(8)
@@ -369,7 +369,7 @@ def server_on_it(postgresql_server, start_server) -> Server:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGQUIT, signal.SIGKILL])
-def test_a_server_that_stops_is_answered_503_until_it_is_back(postgresql_server, server_on_it, sign):
+def test_a_server_that_stops_gives_503_until_it_is_back(postgresql_server, server_on_it, sign):
     assert server_on_it.request("POST", "/payments", payment())[0] == 201
     postgresql_server.stop(sign)
     for method, body in [("GET", None), ("POST", payment(transaction_id="txn-2"))]:
@@ -382,7 +382,7 @@ def test_a_server_that_stops_is_answered_503_until_it_is_back(postgresql_server,
     assert server_on_it.request("POST", "/payments", payment(transaction_id="txn-2"))[0] == 201
 
 
-def test_a_server_that_is_not_there_stops_the_start_with_one_line(postgresql_server, start_server):
+def test_a_missing_server_stops_the_start_with_one_line(postgresql_server, start_server):
     postgresql_server.stop()
     server = start_server(DATABASE_URL=postgresql_server.url())
     postgresql_server.start()
@@ -393,7 +393,7 @@ def test_a_server_that_is_not_there_stops_the_start_with_one_line(postgresql_ser
     assert PASSWORD not in server.log[0]
 
 
-def test_a_wrong_password_stops_the_start_with_one_line_that_does_not_hold_it(start_server, database_url):
+def test_a_wrong_password_stops_the_start_and_is_not_logged(start_server, database_url):
     url = urlsplit(database_url)
     wrong = url._replace(netloc=url.netloc.replace(":", ":not-", 1))
     server = start_server(DATABASE_URL=wrong.geturl())

@@ -70,7 +70,7 @@ def plans_of(app, client, rows, insert_payments, monkeypatch):
 
 
 @pytest.mark.parametrize(("query", "index"), LISTS.items(), ids=LISTS)
-def test_each_list_goes_by_an_index(plans_of, rows, query, index):
+def test_each_list_uses_an_index(plans_of, rows, query, index):
     if rows.is_sqlite:
         index = index.replace("payment_pkey", "sqlite_autoindex_payment_1")
     plans = plans_of(query)

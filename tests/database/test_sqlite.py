@@ -30,12 +30,12 @@ def file(database_url: str) -> Path:
     return Path(database_url.removeprefix("sqlite:///"))
 
 
-def test_an_amount_that_is_text_is_refused(insert_payments):
+def test_an_amount_that_is_text_is_rejected(insert_payments):
     with pytest.raises(Rows.Rejected):
         insert_payments({"minor_units": "much"})
 
 
-def test_a_fraction_of_a_minor_unit_is_refused(insert_payments, rows):
+def test_a_fraction_of_a_minor_unit_is_rejected(insert_payments, rows):
     insert_payments({})
     with pytest.raises(Rows.Rejected):
         rows.execute("UPDATE payment SET minor_units = 4550.5")
@@ -46,7 +46,7 @@ def test_amounts_are_stored_as_integers(client, rows):
     assert rows.all("SELECT typeof(minor_units) FROM payment") == [("integer",)]
 
 
-def test_every_connection_syncs_each_commit_and_enforces_foreign_keys(app):
+def test_every_connection_syncs_commits_and_has_foreign_keys(app):
     with app.app_context():
         assert database.current.pragma("journal_mode") == "wal"
         assert database.current.pragma("synchronous") == 2
@@ -70,7 +70,7 @@ def test_a_write_takes_the_lock_before_it_reads(app, rows):
 
 
 @pytest.mark.parametrize("path", ["/payments", "/payments/ticket-payments"])
-def test_a_refused_write_leaves_no_cursor_for_the_garbage_collector(client, add_payment, link, path):
+def test_a_rejected_write_leaves_no_open_cursor(client, add_payment, link, path):
     payment_id = add_payment(transaction_id="txn-1")
     link(payment_id, "ticket-1")
     bodies = {"/payments": payment(), "/payments/ticket-payments": {"payment_id": payment_id, "ticket_id": "ticket-1"}}
@@ -99,13 +99,13 @@ def post_during_a_write(app, client):
     return post
 
 
-def test_writers_of_one_process_wait_outside_of_sqlite(short_timeouts, client, post_during_a_write, caplog):
+def test_writers_of_one_process_wait_outside_sqlite(short_timeouts, client, post_during_a_write, caplog):
     assert post_during_a_write().status_code == 503
     assert "other writes of this process took too long" in caplog.text
     assert client.post("/payments", json=payment()).status_code == 201
 
 
-def test_writers_of_two_processes_wait_for_each_other_outside_of_sqlite(
+def test_writers_of_two_processes_wait_outside_sqlite(
     short_timeouts, make_app, client, post_during_a_write, caplog
 ):
     # As in another process, for it shares no lock of Python's.
@@ -114,7 +114,7 @@ def test_writers_of_two_processes_wait_for_each_other_outside_of_sqlite(
     assert client.post("/payments", json=payment()).status_code == 201
 
 
-def test_a_folder_that_is_gone_is_answered_503(client, file):
+def test_a_missing_folder_gives_503(client, file):
     moved = file.parent.rename(file.parent.with_name("moved"))
     assert client.post("/payments", json=payment()).status_code == 503
     moved.rename(file.parent)
@@ -129,7 +129,7 @@ def many_payments(rows, insert_payments):
 
 
 @pytest.mark.parametrize("damaged", ["first page", "last page"])
-def test_a_database_that_is_damaged_while_it_is_served_is_answered_503(client, many_payments, file, damaged):
+def test_a_database_damaged_while_serving_gives_503(client, many_payments, file, damaged):
     damage(file, damaged)
     response = client.get("/payments")
     assert response.status_code == 503
@@ -137,7 +137,7 @@ def test_a_database_that_is_damaged_while_it_is_served_is_answered_503(client, m
 
 
 @pytest.mark.parametrize("damaged", ["first page", "last page"])
-def test_a_damaged_database_stops_the_start_with_one_line_and_is_not_touched(
+def test_a_damaged_database_stops_the_start_unchanged(
     app, many_payments, rows, start_server, file, damaged
 ):
     database.close(app)
@@ -152,7 +152,7 @@ def test_a_damaged_database_stops_the_start_with_one_line_and_is_not_touched(
     assert (file.read_bytes(), log.read_bytes()) == before
 
 
-def test_the_folder_of_a_new_database_is_made_for_its_owner_alone(start_server, tmp_path):
+def test_the_folder_of_a_new_database_is_for_its_owner_only(start_server, tmp_path):
     server = start_server(DATABASE_URL=f"sqlite:///{tmp_path}/new/folder/payments.db")
     assert server.request("GET", "/payments") == (204, None)
     assert (tmp_path / "new" / "folder").stat().st_mode & 0o777 == 0o700
@@ -160,7 +160,7 @@ def test_the_folder_of_a_new_database_is_made_for_its_owner_alone(start_server, 
 
 @pytest.mark.parametrize("content", [b"not a database " * 100, b"SQLite format 3\0", b"\0" * 8192])
 @pytest.mark.empty_database
-def test_a_file_that_is_no_database_stops_the_start_with_one_line_and_is_not_touched(start_server, file, content):
+def test_a_file_that_is_no_database_stops_the_start_unchanged(start_server, file, content):
     file.write_bytes(content)
     server = start_server()
     assert server.wait() == 1
@@ -170,7 +170,7 @@ def test_a_file_that_is_no_database_stops_the_start_with_one_line_and_is_not_tou
 
 
 @pytest.mark.parametrize("left", ["empty", "missing"])
-def test_a_log_without_its_file_stops_the_start_and_is_not_touched(server, start_server, file, left):
+def test_a_wal_file_without_its_database_stops_the_start(server, start_server, file, left):
     assert server.request("POST", "/payments", payment())[0] == 201
     server.stop(signal.SIGKILL)
     log = file.with_name(f"{file.name}-wal")
@@ -187,7 +187,7 @@ def test_a_log_without_its_file_stops_the_start_and_is_not_touched(server, start
     assert len(start_server().request("GET", "/payments")[1]) == 1
 
 
-def test_a_write_that_a_power_cut_interrupted_is_taken_back_at_the_start(app, many_payments, rows, start_server, file):
+def test_a_write_interrupted_by_a_power_cut_is_rolled_back(app, many_payments, rows, start_server, file):
     database.close(app)
     # As in the first moments of a database, before it has a -wal.
     rows.execute("PRAGMA journal_mode = delete")
@@ -221,7 +221,7 @@ def test_an_empty_file_becomes_a_database(start_server, file):
 
 
 @pytest.mark.parametrize("room", [0, 5000])
-def test_a_full_disk_is_answered_503_and_works_again_when_there_is_room(server, file, room):
+def test_a_full_disk_gives_503_until_there_is_room(server, file, room):
     assert server.request("POST", "/payments", payment())[0] == 201
     _, unlimited = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
     limit = file.with_name(f"{file.name}-wal").stat().st_size + room
@@ -237,7 +237,7 @@ def test_a_full_disk_is_answered_503_and_works_again_when_there_is_room(server, 
 
 
 @pytest.mark.skipif(not can_trace(), reason="strace is not installed, or may not trace")
-def test_a_payment_is_on_the_disk_before_it_is_acknowledged(start_server, tmp_path):
+def test_a_payment_is_synced_before_it_is_acknowledged(start_server, tmp_path):
     trace = tmp_path / "trace"
     calls = "trace=pwrite64,fsync,fdatasync,sendto"
     # -D: strace is not in between, so that the server is the process that is started.
@@ -252,7 +252,7 @@ def test_a_payment_is_on_the_disk_before_it_is_acknowledged(start_server, tmp_pa
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root writes to everything")
-def test_a_read_only_file_is_answered_503_and_works_again_when_it_is_writable(app, start_server, file):
+def test_a_read_only_file_gives_503_until_it_is_writable(app, start_server, file):
     database.close(app)
     file.chmod(0o400)
     server = start_server(command=["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else [])

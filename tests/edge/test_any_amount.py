@@ -61,7 +61,7 @@ def too_fine(draw):
 @example((BTC, Decimal(2**63 - 1).scaleb(-8)))
 @example((EUR, Decimal("999999999999999.99")))
 @example((EUR, Decimal("0.00")))
-def test_an_allowed_amount_comes_back_as_the_same_text(client, post_amount, amount):
+def test_an_allowed_amount_is_returned_as_the_same_text(client, post_amount, amount):
     currency, value = amount
     response = post_amount(currency, f"{value:f}")
     assert response.status_code == 201, response.text
@@ -74,7 +74,7 @@ def test_an_allowed_amount_comes_back_as_the_same_text(client, post_amount, amou
 @example((EUR, Decimal("1000000000000000.00")))
 @example((EUR, Decimal("-0.01")))
 @example((EUR, Decimal("0.001")))
-def test_any_other_amount_is_refused(client, post_amount, amount):
+def test_any_other_amount_is_rejected(client, post_amount, amount):
     currency, value = amount
     response = post_amount(currency, f"{value:f}")
     assert response.status_code == 422, response.text

@@ -27,7 +27,7 @@ def servers(start_server) -> list[Server]:
     return [start_server(), start_server()]
 
 
-def test_of_two_that_change_one_version_at_once_one_wins(servers):
+def test_of_two_concurrent_changes_one_wins(servers):
     for number in range(25):
         _, added = servers[0].request("POST", "/payments", payment(transaction_id="", amount=1))
         path, expected = f"/payments/{added['id']}", {"If-Match": '"1"'}
@@ -37,7 +37,7 @@ def test_of_two_that_change_one_version_at_once_one_wins(servers):
         assert servers[0].request("GET", path)[1]["amount"] == 2 + statuses.index(200)
 
 
-def test_of_two_that_change_and_delete_one_version_at_once_one_wins(servers):
+def test_of_a_concurrent_change_and_delete_one_wins(servers):
     for number in range(25):
         _, added = servers[0].request("POST", "/payments", payment(transaction_id=""))
         path, expected = f"/payments/{added['id']}", {"If-Match": '"1"'}
@@ -47,7 +47,7 @@ def test_of_two_that_change_and_delete_one_version_at_once_one_wins(servers):
         assert (changed, deleted) in [(200, 412), (404, 204)]
 
 
-def test_changes_at_once_that_expect_nothing_are_all_made(servers):
+def test_concurrent_changes_without_if_match_are_all_made(servers):
     _, added = servers[0].request("POST", "/payments", payment(transaction_id=""))
     path = f"/payments/{added['id']}"
     for _ in range(5):
@@ -56,7 +56,7 @@ def test_changes_at_once_that_expect_nothing_are_all_made(servers):
     assert len(servers[0].request("GET", f"{path}/history")[1]) == 41
 
 
-def test_what_is_done_at_once_is_recorded_in_the_order_it_was_done(server):
+def test_concurrent_changes_are_recorded_in_order(server):
     _, added = server.request("POST", "/payments", payment(transaction_id=""))
     path = f"/payments/{added['id']}"
 
@@ -73,7 +73,7 @@ def test_what_is_done_at_once_is_recorded_in_the_order_it_was_done(server):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_six_at_once_with_one_key_pay_once(start_server, processes):
+def test_six_concurrent_requests_with_one_key_pay_once(start_server, processes):
     servers = [start_server() for _ in range(processes)]
     start = Barrier(6)
 
@@ -93,14 +93,14 @@ def test_six_at_once_with_one_key_pay_once(start_server, processes):
     assert [listed["id"] for listed in servers[0].request("GET", "/payments")[1]] == sorted(ids)
 
 
-def test_a_transaction_id_posted_by_many_at_once_is_taken_once(server):
+def test_a_transaction_id_posted_concurrently_is_used_once(server):
     with ThreadPoolExecutor(16) as clients:
         codes = list(clients.map(lambda _: server.request("POST", "/payments", payment())[0], range(16)))
     assert sorted(codes) == [201] + [409] * 15
     assert len(server.request("GET", "/payments")[1]) == 1
 
 
-def test_payments_posted_by_many_at_once_are_all_kept(server):
+def test_payments_posted_concurrently_are_all_recorded(server):
     def post(number):
         return server.request("POST", "/payments", payment(transaction_id=f"txn-{number}"))[1]["id"]
 

@@ -85,7 +85,7 @@ class Model:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_after_a_random_run_of_operations_the_history_is_what_was_done(client, rows, seed):
+def test_the_history_matches_a_random_run_of_operations(client, rows, seed):
     model = Model(client, seed)
     for _ in range(200):
         model.random.choice(

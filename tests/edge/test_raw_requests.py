@@ -14,7 +14,7 @@ from ..support.tokens import make_token
 
 
 @pytest.mark.parametrize("order", [["access", "refresh"], ["refresh", "access"], ["theme", "access", "refresh"]])
-def test_cookies_in_headers_of_their_own_are_all_read(server, order):
+def test_cookies_in_separate_headers_are_all_read(server, order):
     cookies = {
         "access": f"accessToken={make_token()}",
         "refresh": f"refreshToken={make_token(type='refresh')}",
@@ -26,7 +26,7 @@ def test_cookies_in_headers_of_their_own_are_all_read(server, order):
 
 
 @pytest.mark.parametrize("other", ["seen=1,2, 3", "", "flag", "a[b]=1", "refreshToken="])
-def test_odd_cookies_before_and_behind_the_token_do_not_hide_it(server, other):
+def test_odd_cookies_around_the_token_do_not_hide_it(server, other):
     headers = [f"Cookie: {other}", f"Cookie: accessToken={make_token()}", f"Cookie: {other}"]
     status, _, _ = server.exchange("\r\n".join(["GET /payments HTTP/1.1", "Host: box", *headers, "\r\n"]).encode())
     assert status == 204
@@ -51,7 +51,7 @@ def test_odd_cookies_before_and_behind_the_token_do_not_hide_it(server, other):
     ],
     ids=lambda value: value[:60] if isinstance(value, bytes) else value,
 )
-def test_what_waitress_refuses_has_the_one_shape_too(server, request_, code):
+def test_errors_of_waitress_have_the_shape_of_other_errors(server, request_, code):
     status, headers, body = server.exchange(request_)
     assert status == code
     assert headers["content-type"] == "application/json"
@@ -66,7 +66,7 @@ def test_what_waitress_refuses_has_the_one_shape_too(server, request_, code):
 
 
 @pytest.mark.parametrize(("size", "code"), [(65536, 422), (65537, 413), (16 * 1024 * 1024, 413)])
-def test_a_body_over_64_kib_is_refused_and_the_connection_stays(server, size, code):
+def test_a_body_over_64_kib_is_rejected_and_the_connection_stays(server, size, code):
     body = b'{"padding": "' + b"x" * (size - 15) + b'"}'
     with contextlib.closing(server.send("GET", "/openapi.json")) as connection:
         connection.getresponse().read()
@@ -78,14 +78,14 @@ def test_a_body_over_64_kib_is_refused_and_the_connection_stays(server, size, co
 
 
 @pytest.mark.parametrize("announced", ["65537\r\nExpect: 100-continue", "16777217", "9" * 20])
-def test_a_token_is_judged_before_the_size_of_the_body_and_the_body_is_not_awaited(server, announced):
+def test_the_token_is_checked_before_the_size_of_the_body(server, announced):
     head = f"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: {announced}\r\nContent-Type: application/json\r\n"
     assert server.exchange(f"{head}\r\n".encode())[0] == 401
     status, headers, _ = server.exchange(f"{head}Cookie: accessToken={make_token()}\r\n\r\n".encode())
     assert (status, headers["connection"]) == (413, "close")
 
 
-def test_a_token_is_judged_before_the_size_of_a_chunked_body(server):
+def test_the_token_is_checked_before_a_chunked_body(server):
     head = "POST /payments HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: Chunked\r\nContent-Type: application/json\r\n"
     body = b"11000\r\n" + b"x" * 0x11000
     assert server.exchange(f"{head}\r\n".encode() + body)[0] == 401
@@ -105,7 +105,7 @@ def test_a_token_is_judged_before_the_size_of_a_chunked_body(server):
         ("POST /payments", 400),
     ],
 )
-def test_a_request_that_announces_a_body_and_has_none_is_answered_and_lends_its_token_to_no_other(
+def test_expect_without_a_body_does_not_swallow_a_request(
     server, request_, status
 ):
     cookie = "" if status == 401 else f"Cookie: accessToken={make_token()}\r\n"
@@ -118,7 +118,7 @@ def test_a_request_that_announces_a_body_and_has_none_is_answered_and_lends_its_
     assert statuses == ([204] if status == 204 else [status, 401])
 
 
-def test_a_body_that_is_announced_is_asked_for(server):
+def test_an_announced_body_is_continued(server):
     body = ENCODER.encode(payment())
     head = f"POST /payments HTTP/1.1\r\nHost: box\r\nExpect: 100-continue\r\nContent-Length: {len(body)}\r\n"
     head += f"Content-Type: application/json\r\nCookie: accessToken={make_token()}\r\n\r\n"
@@ -130,7 +130,7 @@ def test_a_body_that_is_announced_is_asked_for(server):
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
-def test_curl_gets_the_refusal_of_a_body_that_it_asks_about_first(server, tmp_path: Path):
+def test_curl_gets_the_413_of_a_body_that_it_announces(server, tmp_path: Path):
     (tmp_path / "body").write_bytes(b" " * 2_000_000)
     command = ["curl", "-s", "-X", "POST", f"http://127.0.0.1:{server.port}/payments", "-H", "Expect: 100-continue"]
     command += ["-H", f"Cookie: accessToken={make_token()}", "-H", "Content-Type: application/json"]

@@ -5,5 +5,5 @@ from .soak import RUNS, run
 
 
 @pytest.mark.parametrize("engine", RUNS)
-def test_what_was_acknowledged_outlives_kills(engine):
+def test_acknowledged_payments_survive_kills(engine):
     run(engine, kills=3, seed=1)

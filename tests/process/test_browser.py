@@ -198,7 +198,7 @@ def transactions(rows):
 
 
 @SITES
-def test_a_page_of_another_origin_can_neither_post_put_delete_nor_read(
+def test_a_page_of_another_origin_can_neither_read_nor_write(
     start_server, front, elsewhere, call, rows, host, site
 ):
     front.service = start_server()
@@ -219,7 +219,7 @@ def test_a_page_of_another_origin_can_neither_post_put_delete_nor_read(
 
 
 @SITES
-def test_a_browser_that_does_not_ask_before_it_sends_is_refused_by_the_service(
+def test_a_browser_without_preflight_requests_is_rejected(
     start_server, front, elsewhere, call, rows, host, site
 ):
     front.service = start_server()
@@ -230,7 +230,7 @@ def test_a_browser_that_does_not_ask_before_it_sends_is_refused_by_the_service(
 
 
 @SITES
-def test_a_plain_form_of_another_origin_is_refused(start_server, front, elsewhere, visit, rows, host, site):
+def test_a_plain_form_of_another_origin_is_rejected(start_server, front, elsewhere, visit, rows, host, site):
     front.service = start_server()
     # A text comes last, for the form puts "=" between the name and the value.
     body = ENCODER.encode(payment(transaction_id=None) | {"transaction_id": ""}).decode()
@@ -242,7 +242,7 @@ def test_a_plain_form_of_another_origin_is_refused(start_server, front, elsewher
 
 
 @pytest.mark.parametrize("trusted", ["127.0.0.1", "localhost", None])
-def test_a_page_of_a_trusted_origin_or_beside_the_service_can_post_put_delete_and_read(
+def test_a_page_of_a_trusted_or_the_same_origin_can_write(
     start_server, front, elsewhere, call, rows, trusted
 ):
     front.service = start_server(TRUSTED_ORIGINS=elsewhere.origin(trusted) if trusted else "")

@@ -20,7 +20,7 @@ def run(make_new_app):
 
 
 @pytest.mark.empty_database
-def test_migrate_names_what_it_took_and_then_has_nothing_to_take(run):
+def test_migrate_prints_the_migrations_that_it_runs(run):
     *taken, last = run("migrate").output.splitlines()
     assert taken == [f"Applied {path.stem}." for path in sorted(database.MIGRATIONS.glob("0*.py"))]
     assert last == "The database is up to date."
@@ -85,7 +85,7 @@ def test_a_renamed_currency_keeps_its_id(run, client):
         (["currencies", "rename", "USD", "EUR"], "There is a currency of this acronym already."),
     ],
 )
-def test_a_refusal_is_one_line_and_changes_nothing(run, command, refusal):
+def test_an_error_is_one_line_and_changes_nothing(run, command, refusal):
     before = run(command[0], "list").output
     result = run(*command)
     assert result.exit_code == 1

@@ -31,7 +31,7 @@ def page(tmp_path_factory):
 
 
 @in_a_browser
-def test_every_operation_of_the_document_is_shown_with_its_permission(server, page):
+def test_every_operation_is_shown_with_its_permission(server, page):
     page.show(f"http://127.0.0.1:{server.port}/docs")
     _, document = server.request("GET", "/openapi.json")
     assert {tuple(operation) for operation in page.run(SHOWN_OPERATIONS)} == {
@@ -43,7 +43,7 @@ def test_every_operation_of_the_document_is_shown_with_its_permission(server, pa
 
 
 @in_a_browser
-def test_who_is_signed_in_can_read(server, page):
+def test_a_signed_in_user_can_read(server, page):
     page.show(f"http://127.0.0.1:{server.port}/docs")
     status, body = page.try_out("get", "/payments/methods")
     assert status == 200
@@ -51,7 +51,7 @@ def test_who_is_signed_in_can_read(server, page):
 
 
 @in_a_browser
-def test_who_is_signed_in_can_record_a_payment(server, page):
+def test_a_signed_in_user_can_record_a_payment(server, page):
     page.show(f"http://127.0.0.1:{server.port}/docs")
     status, body = page.try_out("post", "/payments")
     assert status == 201
@@ -66,7 +66,7 @@ def test_amounts_are_shown_with_all_their_decimals(server, page):
 
 
 @in_a_browser
-def test_nobody_but_the_service_is_asked_and_the_console_stays_empty(server, page):
+def test_only_the_service_is_called_and_the_console_is_empty(server, page):
     origin = f"http://127.0.0.1:{server.port}"
     page.show(f"{origin}/docs")
     page.try_out("get", "/payments/methods")
@@ -95,7 +95,7 @@ def serve():
 
 
 @in_a_browser
-def test_it_works_where_another_program_mounts_it(app, serve, page):
+def test_the_page_works_where_another_program_mounts_it(app, serve, page):
     page.show(serve(DispatcherMiddleware(NotFound(), {"/pos": app})) + "/pos/docs")
     assert page.try_out("get", "/payments/methods")[0] == 200
     assert page.try_out("post", "/payments")[0] == 201

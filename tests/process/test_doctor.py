@@ -39,7 +39,7 @@ def free_port():
         return taken.getsockname()[1]
 
 
-def test_a_box_that_is_well_has_no_faults(server, findings):
+def test_a_healthy_installation_has_no_faults(server, findings):
     code, found = findings(PORT=server.port)
     assert code == 0
     levels = [level for lines in found.values() for level, text in lines if "fsync" not in text]
@@ -77,7 +77,7 @@ def test_a_log_without_its_database_is_a_fault(findings, make_app, rows):
     assert not file.exists()
 
 
-def test_what_a_token_has_to_have_is_said(findings):
+def test_the_required_claims_are_printed(findings):
     _, found = findings(JWT_ISSUER="https://sign-in.example", JWT_AUDIENCE="payments")
     assert "iss 'https://sign-in.example', aud 'payments'" in found["access tokens"][0][1]
 
@@ -123,7 +123,7 @@ def test_a_file_that_others_may_read_is_a_warning(findings, make_app):
 @pytest.mark.parametrize(
     ("name", "level", "code"), [("LEAST_FREE_BYTES", "fault", 1), ("ENOUGH_FREE_BYTES", "warning", 0)]
 )
-def test_a_disk_that_gets_full_is_named(findings, make_app, monkeypatch, name, level, code):
+def test_a_disk_that_is_nearly_full_is_named(findings, make_app, monkeypatch, name, level, code):
     make_app()
     monkeypatch.setattr(engines, name, 2**60)
     found_code, found = findings()
@@ -161,7 +161,7 @@ def test_a_clock_that_is_behind_the_last_payment_is_a_fault(findings, make_app, 
     assert [level for level, _ in found["clock"]] == [level]
 
 
-def test_a_port_at_which_nothing_answers_is_a_warning(findings, make_app):
+def test_a_port_at_which_nothing_responses_is_a_warning(findings, make_app):
     make_app()
     code, found = findings()
     assert code == 0

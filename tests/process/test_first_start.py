@@ -21,7 +21,7 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", [["wsgi.py"], ["-m", "flask", "--app", "wsgi", "token"]])
-def test_the_process_that_refuses_its_settings_says_so_in_one_line(project, command):
+def test_a_wrong_setting_ends_the_process_with_one_line(project, command):
     result = subprocess.run(
         [sys.executable, *command], cwd=project, env=environment(PORT="http"), capture_output=True, text=True
     )
@@ -36,7 +36,7 @@ def test_relative_paths_start_at_the_projects_folder(project, start_server, tmp_
     assert (project / "till.db").exists()
 
 
-def test_the_first_start_without_a_secret_writes_one_that_only_its_owner_reads(project, start_server):
+def test_the_first_start_writes_a_secret_for_its_owner_only(project, start_server):
     server = start_server(project, JWT_SECRET="")
     file = project / "instance" / "jwt-secret"
     assert len(file.read_text().strip()) >= 32
@@ -54,7 +54,7 @@ def test_two_first_starts_at_once_share_one_secret(project, start_server):
         assert server.request("GET", "/payments", Cookie=f"accessToken={token}") == (204, None)
 
 
-def test_later_starts_keep_the_secret_and_the_command_signs_with_it(project, start_server):
+def test_later_starts_and_the_token_command_use_that_secret(project, start_server):
     def token():
         command = [sys.executable, "-m", "flask", "--app", "wsgi", "token"]
         return subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True).stdout.strip()

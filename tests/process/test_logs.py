@@ -51,7 +51,7 @@ def test_the_lines_are_json_if_that_is_set(start_server):
     assert [line for line in lines if line["event"] == "Starting"]
 
 
-def test_what_waitress_refuses_by_itself_is_a_line_too(server):
+def test_errors_of_waitress_are_logged_too(server):
     server.request("GET", "/payments", **{"X-Long": "x" * 20_000})
     (line,) = requests_of(server, 1)
     assert line["status"] == "431"
@@ -75,7 +75,7 @@ def test_what_waitress_refuses_by_itself_is_a_line_too(server):
     ],
     ids=str,
 )
-def test_a_refused_token_is_a_warning_with_its_reason(make_app, caplog, token, reason):
+def test_a_rejected_token_is_a_warning_with_its_reason(make_app, caplog, token, reason):
     app = make_app(JWT_ISSUER="pos-sign-in")
     cookie = f"accessToken={make_token(**{'iss': 'pos-sign-in'} | token)}"
     assert app.test_client(use_cookies=False).get("/payments", headers={"Cookie": cookie}).status_code == 401
@@ -88,7 +88,7 @@ def test_a_request_without_a_token_is_no_warning(app, caplog):
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
-def test_a_fault_of_the_database_has_its_request_and_a_stack_trace(short_timeouts, start_server, rows):
+def test_a_database_error_is_logged_with_request_and_trace(short_timeouts, start_server, rows):
     server = start_server()
     rows.execute("ALTER TABLE payment RENAME TO elsewhere")
     server.request("GET", "/payments", **{"X-Request-Id": "till-1"})
@@ -100,7 +100,7 @@ def test_a_fault_of_the_database_has_its_request_and_a_stack_trace(short_timeout
     assert any(line.startswith("Traceback") for line in server.log)
 
 
-def test_a_fault_of_our_own_has_its_request_and_a_stack_trace(start_server, rows):
+def test_an_exception_is_logged_with_request_and_trace(start_server, rows):
     server = start_server()
     rows.execute("ALTER TABLE payment ADD COLUMN unforeseen TEXT CHECK (unforeseen IS NOT NULL)")
     assert server.request("POST", "/payments", payment(), **{"X-Request-Id": "till-1"})[0] == 500
@@ -131,7 +131,7 @@ def test_no_token_cookie_body_or_query_is_in_the_log(start_server, rows, log_for
     assert not [secret for secret in ("guest-of-table", SECRET, EUR) if secret in log]
 
 
-def test_what_would_end_a_line_or_move_a_cursor_is_escaped(start_server, rows):
+def test_control_characters_in_a_log_line_are_escaped(start_server, rows):
     server = start_server()
     rows.execute("ALTER TABLE ticket_payment RENAME TO elsewhere")
     server.request("GET", "/payments/ticket-payments/by-ticket/a%0Atime=0%1B%5B2J%0D")
@@ -153,7 +153,7 @@ def test_the_start_says_what_it_runs_on(start_server, tmp_path):
 @pytest.mark.parametrize(
     ("trusted", "logged"), [("127.0.0.1", "10.0.0.7"), ("10.0.0.1", "127.0.0.1"), ("", "127.0.0.1")]
 )
-def test_the_callers_address_is_what_a_trusted_proxy_says(start_server, trusted, logged):
+def test_the_clients_address_comes_from_a_trusted_proxy(start_server, trusted, logged):
     server = start_server(TRUSTED_PROXY=trusted)
     server.request("GET", "/payments", **{"X-Forwarded-For": "10.0.0.7"})
     assert [line["address"] for line in requests_of(server, 1)] == [logged]

@@ -25,7 +25,7 @@ def unreadable_payment(many_payments, rows):
 
 
 @on_sqlite
-def test_an_answer_that_is_broken_off_is_seen_to_be(unreadable_payment, server):
+def test_a_response_cut_off_is_incomplete(unreadable_payment, server):
     with contextlib.closing(server.send("GET", "/payments")) as connection:
         response = connection.getresponse()
         assert response.status == 200
@@ -34,7 +34,7 @@ def test_an_answer_that_is_broken_off_is_seen_to_be(unreadable_payment, server):
 
 
 @on_sqlite
-def test_an_answer_by_http_1_0_that_is_broken_off_is_no_json(unreadable_payment, server, monkeypatch):
+def test_a_response_cut_off_in_http_1_0_is_not_valid_json(unreadable_payment, server, monkeypatch):
     monkeypatch.setattr(http.client.HTTPConnection, "_http_vsn_str", "HTTP/1.0")
     with contextlib.closing(server.send("GET", "/payments")) as connection:
         text = connection.getresponse().read()
@@ -44,7 +44,7 @@ def test_an_answer_by_http_1_0_that_is_broken_off_is_no_json(unreadable_payment,
 
 
 @on_sqlite
-def test_an_answer_that_is_broken_off_is_logged_with_a_stack_trace_and_its_id(unreadable_payment, server):
+def test_a_response_cut_off_is_logged_with_id_and_trace(unreadable_payment, server):
     with contextlib.closing(server.send("GET", "/payments", **{"X-Request-Id": "reports-7"})) as connection:
         with pytest.raises(http.client.IncompleteRead):
             connection.getresponse().read()
@@ -62,7 +62,7 @@ def test_a_long_list_is_one_line_in_the_log(many_payments, server):
 
 
 @on_sqlite
-def test_long_lists_on_the_one_thread_for_them_follow_one_another(many_payments, start_server):
+def test_long_lists_on_one_thread_follow_one_another(many_payments, start_server):
     server = start_server(THREADS="2")
     for method in ("GET", "HEAD") * 3:
         with contextlib.closing(server.send(method, "/payments")) as connection:
@@ -72,7 +72,7 @@ def test_long_lists_on_the_one_thread_for_them_follow_one_another(many_payments,
 
 
 @on_sqlite
-def test_a_head_request_for_a_long_list_is_answered_without_a_body(many_payments, server):
+def test_a_head_request_for_a_long_list_has_no_body(many_payments, server):
     answer = b""
     with contextlib.closing(server.send("HEAD", "/payments")) as connection:
         while part := connection.sock.recv(65536):

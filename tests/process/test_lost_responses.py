@@ -76,7 +76,7 @@ def send(port, path, body, key):
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_a_till_that_sends_again_until_it_is_answered_pays_and_links_once(proxy, start_server, killed):
+def test_a_till_that_retries_pays_and_links_once(proxy, start_server, killed):
     for number in range(12):
         body = payment(transaction_id="", amount=number)
         status, answer, replayed = send(proxy.port, "/payments", body, f"pay-{number}")
@@ -92,7 +92,7 @@ def test_a_till_that_sends_again_until_it_is_answered_pays_and_links_once(proxy,
     assert len(proxy.server.request("GET", "/payments/ticket-payments/by-ticket/ticket-1")[1]) == 12
 
 
-def test_an_answer_that_was_lost_is_given_again_after_a_kill(server, start_server):
+def test_a_lost_response_is_replayed_after_a_kill(server, start_server):
     body = payment(transaction_id="")
     first = server.request("POST", "/payments", body, **{"Idempotency-Key": "key-1"})
     server.stop(signal.SIGKILL)

@@ -104,7 +104,7 @@ def test_a_long_answer_comes_whole(server, insert_payments, start_nginx):
     ["/payments", "/payments/", "/payments?transaction_id=a%26b", "/docs", "/docs/x.js", "/openapi.json"]
     + ["/payments/ticket-payments/by-ticket/a%2Fb%20c", "/payments//x", "/payments/ticket-payments/by-ticket/a/../b"],
 )
-def test_an_address_of_the_service_is_passed_on_as_it_was_sent(recorded, path):
+def test_a_path_of_the_service_is_passed_on_unchanged(recorded, path):
     recorder, nginx = recorded
     assert nginx.exchange(get(path))[0] == 200
     assert [asked for _, asked, _, _ in recorder.asked] == [path]
@@ -121,7 +121,7 @@ def test_nothing_else_is_passed_on(recorded, path):
     assert not recorder.asked
 
 
-def test_the_service_gets_one_cookie_header_the_host_as_it_was_sent_and_who_asked(recorded):
+def test_the_service_gets_one_cookie_header_host_and_client(recorded):
     recorder, nginx = recorded
     sent = ["Cookie: accessToken=a", "Cookie: refreshToken=b", "X-Forwarded-For: 10.9.9.9", "Idempotency-Key: k"]
     assert nginx.exchange(get("/payments", *sent))[0] == 200
@@ -133,7 +133,7 @@ def test_the_service_gets_one_cookie_header_the_host_as_it_was_sent_and_who_aske
     assert headers.get_all("Idempotency-Key") == ["k"]
 
 
-def test_connections_to_the_service_are_kept(recorded):
+def test_connections_to_the_service_are_kept_alive(recorded):
     recorder, nginx = recorded
     for _ in range(3):
         assert nginx.exchange(get("/payments", "Connection: close"))[0] == 200
@@ -141,7 +141,7 @@ def test_connections_to_the_service_are_kept(recorded):
 
 
 @on_sqlite
-def test_the_id_of_a_request_is_in_its_answer_and_in_the_log_and_the_token_is_not(server, start_nginx):
+def test_the_request_id_is_logged_and_the_token_is_not(server, start_nginx):
     nginx = start_nginx(server.port)
     token = make_token()
     _, headers, _ = nginx.exchange(get("/payments", f"Cookie: accessToken={token}", "X-Request-Id: of-a-client"))
@@ -170,7 +170,7 @@ def test_the_id_of_a_request_is_in_its_answer_and_in_the_log_and_the_token_is_no
     ],
     ids=lambda value: value[:60] if isinstance(value, bytes) else value,
 )
-def test_what_nginx_refuses_has_the_one_shape_too(nginx, request_, code):
+def test_errors_of_nginx_have_the_shape_of_other_errors(nginx, request_, code):
     status, headers, body = nginx.exchange(request_)
     assert status == code
     assert headers["content-type"] == "application/json"
@@ -182,7 +182,7 @@ def test_what_nginx_refuses_has_the_one_shape_too(nginx, request_, code):
     assert refusal["code"] == code
 
 
-def test_nginx_refuses_in_the_words_of_the_service():
+def test_errors_of_nginx_have_the_messages_of_the_service():
     messages = re.findall(r'^ +(\d+) +\'"[^"]+","message":"([^"]+)"\';', SITE, re.MULTILINE)
     assert len(messages) == 12
     for code in ("400", "404", "413", "431", "501"):
@@ -215,7 +215,7 @@ def test_a_body_reaches_the_service_once_it_is_whole(recorded):
 
 
 @on_sqlite
-def test_others_are_answered_while_clients_take_their_time(start_server, start_nginx):
+def test_slow_clients_do_not_block_others_behind_nginx(start_server, start_nginx):
     nginx = start_nginx(start_server(THREADS="1").port)
     bodies = [ENCODER.encode(payment(transaction_id=f"txn-{number}")) for number in range(50)]
     with contextlib.ExitStack() as connections:
@@ -227,7 +227,7 @@ def test_others_are_answered_while_clients_take_their_time(start_server, start_n
     assert len(nginx.request("GET", "/payments")[1]) == 50
 
 
-def test_an_address_that_asks_too_often_is_told_to_wait(nginx):
+def test_a_client_that_sends_requests_too_fast_gets_429(nginx):
     asked = get("/payments") * 499 + get("/payments", "Connection: close")
     with socket.create_connection(("127.0.0.1", nginx.port), timeout=30) as connection:
         connection.sendall(asked)
@@ -241,7 +241,7 @@ def test_an_address_that_asks_too_often_is_told_to_wait(nginx):
     assert json.loads(refused[0].partition("\r\n\r\n")[2])["code"] == 429
 
 
-def test_an_address_with_too_many_requests_under_way_is_told_to_wait(recorded):
+def test_a_client_with_too_many_open_requests_gets_429(recorded):
     _, nginx = recorded
     with contextlib.ExitStack() as connections:
         for _ in range(100):
@@ -251,7 +251,7 @@ def test_an_address_with_too_many_requests_under_way_is_told_to_wait(recorded):
 
 
 @on_sqlite
-def test_a_service_that_was_stopped_is_found_again_at_once(server, start_server, start_nginx):
+def test_a_restarted_service_is_used_again_at_once(server, start_server, start_nginx):
     nginx = start_nginx(server.port)
     assert nginx.request("POST", "/payments", payment())[0] == 201
     assert server.stop() == 0
@@ -264,7 +264,7 @@ def test_a_service_that_was_stopped_is_found_again_at_once(server, start_server,
 SECOND_COPY = "server 127.0.0.1:9155 fail_timeout=2s;"
 
 
-def test_copies_are_asked_in_turn(record, start_nginx):
+def test_copies_are_used_in_turn(record, start_nginx):
     copies = [record(), record()]
     nginx = start_nginx(*(copy.server_port for copy in copies), site=example(SECOND_COPY))
     for _ in range(10):
@@ -273,7 +273,7 @@ def test_copies_are_asked_in_turn(record, start_nginx):
 
 
 @on_sqlite
-def test_a_copy_that_is_killed_is_left_out(start_server, start_nginx):
+def test_a_killed_copy_is_skipped(start_server, start_nginx):
     copies = [start_server(), start_server()]
     nginx = start_nginx(*(copy.port for copy in copies), site=example(SECOND_COPY))
     # So that there are connections to both.
@@ -286,7 +286,7 @@ def test_a_copy_that_is_killed_is_left_out(start_server, start_nginx):
 
 
 @on_postgresql
-def test_a_post_that_a_killed_copy_had_is_not_sent_to_another(start_server, start_nginx, rows):
+def test_a_post_lost_by_a_killed_copy_is_not_retried(start_server, start_nginx, rows):
     copies = [start_server(), start_server()]
     nginx = start_nginx(*(copy.port for copy in copies), site=example(SECOND_COPY))
     rows.lock()
@@ -318,7 +318,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 
 
 @on_sqlite
-def test_with_all_examples_in_use_it_speaks_tls_and_sends_others_there(start_server, start_nginx, tmp_path):
+def test_with_all_examples_enabled_http_redirects_to_tls(start_server, start_nginx, tmp_path):
     certificate, key = make_certificate(tmp_path)
     port = free_port()
     site = SITE.replace("    listen 80;\n    listen [::]:80;\n", "")

@@ -34,7 +34,7 @@ def test_every_target_of_make_is_explained():
 
 
 @pytest.mark.skipif(not (PROJECT / ".venv" / "run").exists(), reason="the project was not installed by make")
-def test_what_to_try_works_as_it_is_written(server):
+def test_the_commands_to_try_work_as_written(server):
     shell = ["sh", "-euc", commands("Try it").replace("9154", str(server.port))]
     # As in a terminal: a make that was started by another one prints more.
     settings = {name: value for name, value in environment(JWT_SECRET=SECRET).items() if not name.startswith("MAKE")}
@@ -50,7 +50,7 @@ def test_what_to_try_works_as_it_is_written(server):
 
 
 @pytest.mark.skipif(not (PROJECT / ".venv" / "run").exists(), reason="the project was not installed by make")
-def test_a_till_can_copy_how_to_send_again(server):
+def test_the_commands_to_retry_work_as_written(server):
     pay = section("Try it").partition("### When the answer gets lost")[2].partition("```sh\n")[2].partition("```")[0]
     settings = environment() | {"ACCESS_TOKEN": make_token()}
     shell = ["sh", "-euc", pay.replace("9154", str(server.port))]
@@ -77,7 +77,7 @@ def test_every_file_to_deploy_it_by_is_in_the_readme():
         assert re.search(rf"payments_service/deploy/{re.escape(path.name)}\s", section("Deploy"))
 
 
-def test_what_nginx_lets_an_address_ask_is_in_the_readme():
+def test_the_limits_of_nginx_are_in_the_readme():
     site = (PROJECT / "payments_service" / "deploy" / "nginx.conf").read_text()
     limits = [re.search(limit, site)[1] for limit in (r"payments_connections (\d+);", r"rate=(\d+)r/s", r"burst=(\d+)")]
     promise = "lets each address have {} requests under way and make {} a second, with {} more at once".format(*limits)
@@ -100,6 +100,6 @@ def test_a_backup_is_made_and_restored_as_it_is_written(tmp_path):
     assert "is restored" in run(*restore[1:-1], made)
 
 
-def test_every_room_of_the_house_is_listed_in_its_order():
+def test_every_module_is_in_the_readme_in_order():
     rows = section("Where things live").partition("|---|---|")[2].rpartition("|")[0]
     assert re.findall(r"`(\w+)(?:\.py|/)`", rows) == ORDER[:-1]

@@ -42,7 +42,7 @@ def bytes_of(method: str, path: str, body: dict | None = None) -> bytes:
     return f"{method} {path} HTTP/1.1\r\n{head}\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
 
 
-def test_an_answer_is_sent_while_the_next_request_on_its_connection_waits(server, rows):
+def test_a_response_is_sent_while_a_pipelined_request_waits(server, rows):
     rows.lock()
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(bytes_of("HEAD", "/payments/methods") + bytes_of("POST", "/payments", payment()))
@@ -52,7 +52,7 @@ def test_an_answer_is_sent_while_the_next_request_on_its_connection_waits(server
         assert connection.recv(12) == b"HTTP/1.1 201"
 
 
-def test_sigterm_lets_the_answer_to_a_running_request_out_that_another_follows(server, rows):
+def test_sigterm_finishes_a_request_that_another_one_follows(server, rows):
     rows.lock()
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         payments = [bytes_of("POST", "/payments", payment(transaction_id=f"txn-{number}")) for number in (1, 2)]
@@ -109,7 +109,7 @@ def test_as_many_threads_serve_as_the_settings_say(start_server):
     assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) == 1 + 3
 
 
-def test_requests_that_wait_hold_up_no_other_while_there_is_a_thread_left(start_server, rows):
+def test_waiting_requests_do_not_block_a_free_thread(start_server, rows):
     server = start_server(THREADS="3")
     rows.lock()
     with contextlib.closing(server.send("POST", "/payments", payment(transaction_id="txn-1"))) as first:
@@ -126,23 +126,23 @@ def test_more_requests_at_once_than_threads_are_all_answered(start_server):
     assert {answer.result()[0] for answer in answers} == {200}
 
 
-def test_a_new_box_listens_on_itself_alone(server):
+def test_by_default_only_localhost_is_listened_on(server):
     assert [line for line in server.log if f"Serving on http://127.0.0.1:{server.port}" in line]
 
 
-def test_an_address_that_is_taken_stops_the_start_with_one_line(server, start_server):
+def test_an_address_in_use_stops_the_start_with_one_line(server, start_server):
     second = start_server(PORT=str(server.port))
     assert second.wait() == 1
     assert second.log[-1].startswith("payments: cannot listen on PAYMENTS_HOST '127.0.0.1' and PAYMENTS_PORT")
 
 
-def test_a_host_that_is_none_stops_the_start_with_one_line(start_server):
+def test_an_invalid_host_stops_the_start_with_one_line(start_server):
     server = start_server(HOST="300.1.1.1")
     assert server.wait() == 1
     assert server.log[-1].startswith("payments: cannot listen on PAYMENTS_HOST '300.1.1.1' and PAYMENTS_PORT")
 
 
-def test_a_database_of_a_newer_release_stops_the_start_with_one_line(app, start_server, rows):
+def test_a_database_of_a_newer_release_stops_the_start(app, start_server, rows):
     rows.execute("INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '2030-01-01')")
     server = start_server()
     assert server.wait() == 1

@@ -17,19 +17,19 @@ def servers(start_server) -> list[Server]:
         return list(starters.map(lambda _: start_server(), range(2)))
 
 
-def test_two_that_start_at_once_on_nothing_both_come_up(servers):
+def test_two_servers_can_start_at_once_on_an_empty_database(servers):
     for server in servers:
         assert server.port, server.log
         assert len(server.request("GET", "/payments/methods")[1]) == 4
 
 
-def test_they_see_each_others_payments(servers):
+def test_two_servers_see_each_others_payments(servers):
     payment_id = servers[0].request("POST", "/payments", payment())[1]["id"]
     assert servers[1].request("GET", f"/payments/{payment_id}")[0] == 200
     assert servers[1].request("POST", "/payments", payment())[0] == 409
 
 
-def test_a_transaction_id_posted_to_both_at_once_is_taken_once(servers):
+def test_a_transaction_id_posted_to_both_is_used_once(servers):
     start = Barrier(2)
 
     def post(server):
@@ -43,7 +43,7 @@ def test_a_transaction_id_posted_to_both_at_once_is_taken_once(servers):
     assert len(servers[0].request("GET", "/payments")[1]) == 50
 
 
-def test_none_is_refused_for_having_to_wait(servers):
+def test_no_payment_is_rejected_for_having_to_wait(servers):
     def post(number):
         return servers[number % 2].request("POST", "/payments", payment(transaction_id=f"txn-{number}"))[0]
 
@@ -52,7 +52,7 @@ def test_none_is_refused_for_having_to_wait(servers):
     assert len(servers[0].request("GET", "/payments")[1]) == 400
 
 
-def test_one_that_is_killed_leaves_the_other_at_work(servers):
+def test_a_killed_server_does_not_disturb_the_other(servers):
     assert servers[0].request("POST", "/payments", payment())[0] == 201
     servers[0].process.kill()
     assert servers[1].request("POST", "/payments", payment(transaction_id="txn-2"))[0] == 201

@@ -31,7 +31,7 @@ def notified(request, tmp_path, monkeypatch):
 
 
 @on_sqlite
-def test_systemd_is_told_once_the_service_listens_and_when_it_stops(notified, server):
+def test_systemd_is_notified_of_the_start_and_the_stop(notified, server):
     assert notified.recv(100) == b"READY=1"
     assert server.request("GET", "/payments")[0] == 204
     assert server.stop() == 0
@@ -39,7 +39,7 @@ def test_systemd_is_told_once_the_service_listens_and_when_it_stops(notified, se
 
 
 @on_sqlite
-def test_systemd_is_told_nothing_of_a_start_that_fails(notified, start_server):
+def test_systemd_is_not_notified_of_a_failed_start(notified, start_server):
     assert start_server(HOST="300.1.1.1").wait() == 1
     notified.setblocking(False)
     with pytest.raises(BlockingIOError):
@@ -47,7 +47,7 @@ def test_systemd_is_told_nothing_of_a_start_that_fails(notified, start_server):
 
 
 @on_sqlite
-def test_a_notify_socket_that_is_gone_is_logged_and_does_not_keep_the_service_from_serving(
+def test_a_missing_notify_socket_is_logged_and_ignored(
     start_server, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
@@ -68,7 +68,7 @@ def test_systemd_understands_the_units(tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_the_service_and_its_backup_have_the_same_sandbox_and_files():
+def test_the_service_and_its_backup_have_the_same_sandbox():
     service, backup = ((DEPLOY / name).read_text() for name in ("payments.service", "payments-backup.service"))
     sandbox = service.partition("# The service and its backup are boxed alike")[2].partition("\n\n[Install]")[0]
     assert "ProtectSystem=strict" in sandbox

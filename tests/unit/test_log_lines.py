@@ -23,14 +23,14 @@ from payments_service.logs import LineFormatter
         (7, "7"),
     ],
 )
-def test_a_value_can_be_read_back_from_its_line_and_ends_no_line(value, read):
+def test_a_logged_value_can_be_read_back_from_its_line(value, read):
     line = LineFormatter("logfmt").format(logging.makeLogRecord({"msg": "saw", "given": value}))
     assert line.isprintable()
     assert dict(pair.split("=", 1) for pair in shlex.split(line))["given"] == read
 
 
 @pytest.mark.parametrize("log_format", ["json", "logfmt"])
-def test_a_stack_trace_is_in_a_json_line_and_below_a_line_for_people(log_format):
+def test_a_stack_trace_is_in_a_json_line_or_below_a_text_line(log_format):
     try:
         raise ValueError("unforeseen")
     except ValueError:

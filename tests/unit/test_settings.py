@@ -24,7 +24,7 @@ def test_the_defaults_are_those_of_the_readme():
 
 
 @pytest.mark.parametrize("url", ["postgresql://till:s%40@db:5433/payments?sslmode=require", "postgresql:///payments"])
-def test_a_database_url_is_taken_as_it_is_but_for_blanks_around_it(url):
+def test_a_database_url_is_kept_except_for_blanks_around_it(url):
     assert read_settings({"JWT_SECRET": SECRET, "DATABASE_URL": f" {url}\n"})["DATABASE_URL"] == url
 
 
@@ -94,7 +94,7 @@ def test_settings_are_read_from_the_environment(monkeypatch, tmp_path):
         ("ROLE_PERMISSIONS", '{"cashier": ["payments_raed"]}'),
     ],
 )
-def test_a_wrong_value_stops_the_start_with_one_line_that_names_the_variable(name, value):
+def test_a_wrong_value_stops_the_start_naming_the_variable(name, value):
     settings = {"JWT_SECRET": SECRET} | {name: value}
     if name.endswith("_FILE"):
         del settings["JWT_SECRET"]
@@ -106,7 +106,7 @@ def test_a_wrong_value_stops_the_start_with_one_line_that_names_the_variable(nam
 
 
 @pytest.mark.parametrize("other", ["JWT_SECRET_FILE", "JWT_PUBLIC_KEY_FILE"])
-def test_keys_in_two_places_are_refused(tmp_path, other):
+def test_keys_in_two_settings_are_rejected(tmp_path, other):
     with pytest.raises(SettingError, match=f"PAYMENTS_{other}"):
         read_keys(read_settings({"JWT_SECRET": SECRET, other: str(tmp_path)}))
 
@@ -120,7 +120,7 @@ def test_a_secret_is_read_from_its_file(tmp_path):
     assert read_keys(read_settings({"JWT_SECRET_FILE": str(tmp_path / "secret")})).verifying == [SECRET]
 
 
-def test_a_misspelt_setting_is_logged(caplog):
+def test_a_misspelled_setting_is_logged(caplog):
     read_settings({"JWT_SECRET": SECRET, "JWT_ISUER": "sign-in"})
     assert "PAYMENTS_JWT_ISUER" in caplog.text
     assert "sign-in" not in caplog.text
