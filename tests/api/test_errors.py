@@ -3,6 +3,10 @@ from flask.testing import FlaskClient
 
 from payments_service.access import PUBLIC
 
+from ..support.engines import on_one_engine
+
+pytestmark = on_one_engine
+
 
 def test_an_unexpected_exception_gives_500_and_is_logged(app, caplog):
     def fail():

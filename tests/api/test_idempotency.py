@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from ..support.clients import client_of
+from ..support.engines import on_one_engine
 from ..support.payments import CASH, payment
 from ..support.tokens import make_token
 
@@ -73,6 +74,7 @@ def test_keys_differ_by_case(client):
 REFUSED = ["", '""', '"', "a b", '"a b"', "a\tb", '"a', '"a";b', '"a"b"', '"a\\b"', "ñ", "\x7f"]
 
 
+@on_one_engine
 @pytest.mark.parametrize("key", [*REFUSED, "x" * 256, f'"{"x" * 256}"'], ids=ascii)
 @pytest.mark.parametrize("path", ["/payments", LINKS])
 def test_an_invalid_idempotency_key_is_rejected(client, add_payment, path, key):

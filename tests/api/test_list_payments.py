@@ -7,6 +7,7 @@ import pytest
 
 from payments_service import schemas, store
 
+from ..support.engines import on_one_engine
 from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, CREDIT_CARD, EUR, NOBODY, UNKNOWN
 from ..support.rows import stored
 
@@ -49,6 +50,7 @@ def test_a_transaction_id_that_is_not_used_gives_204(client, add_payment):
         assert client.get("/payments", query_string={"transaction_id": unused}).status_code == 204
 
 
+@on_one_engine
 @pytest.mark.parametrize(
     ("query", "named"),
     [

@@ -3,6 +3,7 @@ from decimal import Decimal
 
 import pytest
 
+from ..support.engines import on_one_engine
 from ..support.payments import BTC, CASH, EUR, payment
 
 
@@ -69,6 +70,7 @@ def test_an_amount_out_of_range_is_rejected(client, amount, currency_id):
     assert client.get("/payments").status_code == 204
 
 
+@on_one_engine
 @pytest.mark.parametrize("amount", ["45.50", "", True, False, [], {}])
 def test_an_amount_that_is_not_a_number_is_rejected(client, amount):
     response = client.post("/payments", json=payment(amount=amount))

@@ -4,8 +4,11 @@ import re
 import pytest
 
 from ..support.clients import client_of
+from ..support.engines import on_one_engine
 from ..support.operations import OPERATIONS
 from ..support.tokens import make_token
+
+pytestmark = on_one_engine
 
 PUBLIC = {"/openapi.json", "/health/live", "/health/ready", "/metrics"}
 

@@ -4,8 +4,11 @@ import pytest
 from payments_service import SettingError
 
 from ..support.clients import client_of
+from ..support.engines import on_one_engine
 from ..support.payments import OTHER_ID, payment
 from ..support.tokens import make_token
+
+pytestmark = on_one_engine
 
 OFFICE = "https://office.example"
 

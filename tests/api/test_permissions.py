@@ -2,12 +2,13 @@
 import pytest
 from flask.testing import FlaskClient
 
-from payments_service.access import Blueprint
-
 from ..support.clients import client_of
+from ..support.engines import on_one_engine
 from ..support.operations import OPERATIONS
 from ..support.payments import NOBODY, payment
 from ..support.tokens import PERMISSIONS, make_token
+
+pytestmark = on_one_engine
 
 each_operation = pytest.mark.parametrize(("method", "path", "permission"), OPERATIONS)
 
@@ -87,11 +88,6 @@ def test_a_route_that_declares_no_permission_cannot_be_reached(app):
     app.test_client_class = FlaskClient
     assert app.test_client().get("/forgotten").status_code == 401
     assert client_of(app, make_token()).get("/forgotten").status_code == 403
-
-
-def test_a_blueprints_route_cannot_forget_its_permission():
-    with pytest.raises(TypeError):
-        Blueprint("forgetful", __name__).route("/forgotten")
 
 
 def test_a_role_grants_what_the_settings_map_it_to(make_app):

@@ -3,7 +3,10 @@ import re
 
 import pytest
 
+from ..support.engines import on_one_engine
 from ..support.payments import payment
+
+pytestmark = on_one_engine
 
 
 @pytest.mark.parametrize(

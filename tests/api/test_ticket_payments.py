@@ -4,6 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
+from ..support.engines import on_one_engine
 from ..support.payments import NOBODY
 
 LINKS = "/payments/ticket-payments"
@@ -40,6 +41,7 @@ def test_a_link_to_a_payment_that_does_not_exist_is_rejected(client):
     assert client.get(f"{LINKS}/by-ticket/ticket-1").status_code == 204
 
 
+@on_one_engine
 @pytest.mark.parametrize("ticket_id", ["", "   ", "\n", "x" * 65, "ticket\0", 1, None, ["ticket-1"]])
 def test_an_invalid_ticket_id_is_named(client, add_payment, ticket_id):
     payment_id = add_payment()
@@ -49,6 +51,7 @@ def test_an_invalid_ticket_id_is_named(client, add_payment, ticket_id):
     assert tickets_of(client, payment_id) == []
 
 
+@on_one_engine
 @pytest.mark.parametrize("field", ["payment_id", "ticket_id"])
 def test_a_missing_field_is_named(client, add_payment, field):
     body = {"payment_id": add_payment(), "ticket_id": "ticket-1"}
@@ -134,6 +137,7 @@ def test_unlinking_a_missing_link_is_not_found(client, add_payment, link):
     assert tickets_of(client, payment_id) == ["t-1"]
 
 
+@on_one_engine
 @pytest.mark.parametrize(
     ("query", "named"),
     [

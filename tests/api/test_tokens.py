@@ -14,9 +14,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from payments_service import SettingError, access
 
 from ..support.clients import client_of
+from ..support.engines import on_one_engine
 from ..support.payments import NOBODY
 from ..support.tokens import PERMISSIONS, SECRET, make_token
 from ..support.waiting import wait_until
+
+pytestmark = on_one_engine
 
 
 def get_payments(app, token):
@@ -49,9 +52,9 @@ def test_other_claims_of_an_access_token_are_ignored(app, claims):
         {"exp": None},
         {"exp": "soon"},
         {"exp": []},
-        {"exp": int(time.time()) - 86400},
-        {"nbf": int(time.time()) + 86400},
-        {"iat": int(time.time()) + 86400},
+        {"exp": 1},
+        {"nbf": 2**33},
+        {"iat": 2**33},
         {"type": "refresh"},
         {"type": "refreshed"},
         {"type": 1},
@@ -99,29 +102,28 @@ def with_claims_that_are_a_list():
     return (signed + b"." + signature).decode()
 
 
-def with_a_header_nested_deeply():
+def with_a_deeply_nested_header():
     return base64.urlsafe_b64encode(b'{"alg":' + b"[" * 5000).decode().rstrip("=") + ".e30.AA"
 
 
-@pytest.mark.parametrize(
-    "token",
-    [
-        make_token(secret="another secret, over 32 bytes long as well"),
-        make_token(algorithm="HS512"),
-        unsigned(),
-        with_other_payload(),
-        make_token()[:-2],
-        make_token() + ".",
-        with_claims_that_are_a_list(),
-        with_a_header_nested_deeply(),
-        make_token(padding="x" * 8192),
-        "not-a-token",
-        "a.b.c",
-        "...",
-        "\xff\xfe",
-    ],
-    ids=lambda token: token[-12:],
-)
+INVALID_TOKENS = {
+    "another secret": make_token(secret="another secret, over 32 bytes long as well"),
+    "another algorithm": make_token(algorithm="HS512"),
+    "unsigned": unsigned(),
+    "another payload": with_other_payload(),
+    "cut short": make_token()[:-2],
+    "a dot too many": make_token() + ".",
+    "a list of claims": with_claims_that_are_a_list(),
+    "a deeply nested header": with_a_deeply_nested_header(),
+    "too long": make_token(padding="x" * 8192),
+    "one word": "not-a-token",
+    "three words": "a.b.c",
+    "dots": "...",
+    "bytes": "\xff\xfe",
+}
+
+
+@pytest.mark.parametrize("token", INVALID_TOKENS.values(), ids=INVALID_TOKENS)
 def test_a_token_not_signed_with_the_secret_is_rejected(app, token):
     response = get_payments(app, token)
     assert response.status_code == 401

@@ -4,6 +4,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
+from ..support.engines import on_one_engine
 from ..support.payments import BTC, CASH, EUR
 
 # Each test has one database for all its examples, and the same examples each time.
@@ -68,6 +69,7 @@ def test_an_allowed_amount_is_returned_as_the_same_text(client, post_amount, amo
     assert f'"amount":{value:f}}}' in client.get(f"/payments/{response.json['id']}").text
 
 
+@on_one_engine
 @many
 @given(too_large_or_negative() | too_fine())
 @example((BTC, Decimal(2**63).scaleb(-8)))

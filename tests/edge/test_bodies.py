@@ -1,7 +1,10 @@
 """What is JSON and what is not"""
 import pytest
 
+from ..support.engines import on_one_engine
 from ..support.payments import CASH, EUR
+
+pytestmark = on_one_engine
 
 GOOD = f'{{"method_id": "{CASH}", "currency_id": "{EUR}", "transaction_id": "txn-1", "amount": 1}}'
 

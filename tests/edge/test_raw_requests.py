@@ -9,26 +9,30 @@ from pathlib import Path
 
 import pytest
 
+from ..support.engines import on_one_engine
 from ..support.payments import ENCODER, payment
 from ..support.tokens import make_token
 
+pytestmark = on_one_engine
+
 
 @pytest.mark.parametrize("order", [["access", "refresh"], ["refresh", "access"], ["theme", "access", "refresh"]])
-def test_cookies_in_separate_headers_are_all_read(server, order):
+def test_cookies_in_separate_headers_are_all_read(shared_server, order):
     cookies = {
         "access": f"accessToken={make_token()}",
         "refresh": f"refreshToken={make_token(type='refresh')}",
         "theme": "theme=dark; locale=es-MX",
     }
     headers = "".join(f"Cookie: {cookies[name]}\r\n" for name in order)
-    status, _, _ = server.exchange(f"GET /payments/methods HTTP/1.1\r\nHost: box\r\n{headers}\r\n".encode())
+    status, _, _ = shared_server.exchange(f"GET /payments/methods HTTP/1.1\r\nHost: box\r\n{headers}\r\n".encode())
     assert status == 200
 
 
 @pytest.mark.parametrize("other", ["seen=1,2, 3", "", "flag", "a[b]=1", "refreshToken="])
-def test_odd_cookies_around_the_token_do_not_hide_it(server, other):
+def test_odd_cookies_around_the_token_do_not_hide_it(shared_server, other):
     headers = [f"Cookie: {other}", f"Cookie: accessToken={make_token()}", f"Cookie: {other}"]
-    status, _, _ = server.exchange("\r\n".join(["GET /payments HTTP/1.1", "Host: box", *headers, "\r\n"]).encode())
+    request = "\r\n".join(["GET /payments HTTP/1.1", "Host: box", *headers, "\r\n"])
+    status, _, _ = shared_server.exchange(request.encode())
     assert status == 204
 
 
@@ -51,8 +55,8 @@ def test_odd_cookies_around_the_token_do_not_hide_it(server, other):
     ],
     ids=lambda value: value[:60] if isinstance(value, bytes) else value,
 )
-def test_errors_of_waitress_have_the_shape_of_other_errors(server, request_, code):
-    status, headers, body = server.exchange(request_)
+def test_errors_of_waitress_have_the_shape_of_other_errors(shared_server, request_, code):
+    status, headers, body = shared_server.exchange(request_)
     assert status == code
     assert headers["content-type"] == "application/json"
     assert "server" not in headers
@@ -61,14 +65,14 @@ def test_errors_of_waitress_have_the_shape_of_other_errors(server, request_, cod
     refusal = json.loads(body)
     assert set(refusal) == {"code", "status", "message"}
     assert refusal["code"] == code
-    assert server.request("GET", "/openapi.json")[0] == 200
-    assert "level=error" not in "".join(server.log)
+    assert shared_server.request("GET", "/openapi.json")[0] == 200
+    assert "level=error" not in "".join(shared_server.log)
 
 
 @pytest.mark.parametrize(("size", "code"), [(65536, 422), (65537, 413), (16 * 1024 * 1024, 413)])
-def test_a_body_over_64_kib_is_rejected_and_the_connection_stays(server, size, code):
+def test_a_body_over_64_kib_is_rejected_on_an_open_connection(shared_server, size, code):
     body = b'{"padding": "' + b"x" * (size - 15) + b'"}'
-    with contextlib.closing(server.send("GET", "/openapi.json")) as connection:
+    with contextlib.closing(shared_server.send("GET", "/openapi.json")) as connection:
         connection.getresponse().read()
         headers = {"Cookie": f"accessToken={make_token()}", "Content-Type": "application/json"}
         for _ in range(2):
@@ -78,21 +82,21 @@ def test_a_body_over_64_kib_is_rejected_and_the_connection_stays(server, size, c
 
 
 @pytest.mark.parametrize("announced", ["65537\r\nExpect: 100-continue", "16777217", "9" * 20])
-def test_the_token_is_checked_before_the_size_of_the_body(server, announced):
+def test_the_token_is_checked_before_the_size_of_the_body(shared_server, announced):
     head = f"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: {announced}\r\nContent-Type: application/json\r\n"
-    assert server.exchange(f"{head}\r\n".encode())[0] == 401
-    status, headers, _ = server.exchange(f"{head}Cookie: accessToken={make_token()}\r\n\r\n".encode())
+    assert shared_server.exchange(f"{head}\r\n".encode())[0] == 401
+    status, headers, _ = shared_server.exchange(f"{head}Cookie: accessToken={make_token()}\r\n\r\n".encode())
     assert (status, headers["connection"]) == (413, "close")
 
 
-def test_the_token_is_checked_before_a_chunked_body(server):
+def test_the_token_is_checked_before_a_chunked_body(shared_server):
     head = "POST /payments HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: Chunked\r\nContent-Type: application/json\r\n"
     body = b"11000\r\n" + b"x" * 0x11000
-    assert server.exchange(f"{head}\r\n".encode() + body)[0] == 401
+    assert shared_server.exchange(f"{head}\r\n".encode() + body)[0] == 401
     signed_in = f"{head}Cookie: accessToken={make_token()}\r\n\r\n".encode()
-    status, headers, _ = server.exchange(signed_in + body)
+    status, headers, _ = shared_server.exchange(signed_in + body)
     assert (status, headers["connection"]) == (413, "close")
-    status, _, answer = server.exchange(signed_in + b"2\r\n{}\r\n0\r\n\r\n")
+    status, _, answer = shared_server.exchange(signed_in + b"2\r\n{}\r\n0\r\n\r\n")
     assert (status, json.loads(answer)["code"]) == (422, 422)
 
 
@@ -106,11 +110,11 @@ def test_the_token_is_checked_before_a_chunked_body(server):
     ],
 )
 def test_expect_without_a_body_does_not_swallow_a_request(
-    server, request_, status
+    shared_server, request_, status
 ):
     cookie = "" if status == 401 else f"Cookie: accessToken={make_token()}\r\n"
     head = f"{request_} HTTP/1.1\r\nHost: box\r\nExpect: 100-continue\r\nContent-Type: application/json\r\n{cookie}"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", shared_server.port), timeout=30) as connection:
         connection.sendall(f"{head}\r\nGET /payments HTTP/1.1\r\nHost: box\r\nConnection: close\r\n\r\n".encode())
         answers = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
     # A 204 closes its connection.
@@ -130,9 +134,10 @@ def test_an_announced_body_is_continued(server):
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
-def test_curl_gets_the_413_of_a_body_that_it_announces(server, tmp_path: Path):
+def test_curl_gets_the_413_of_a_body_that_it_announces(shared_server, tmp_path: Path):
     (tmp_path / "body").write_bytes(b" " * 2_000_000)
-    command = ["curl", "-s", "-X", "POST", f"http://127.0.0.1:{server.port}/payments", "-H", "Expect: 100-continue"]
+    command = ["curl", "-s", "-X", "POST", f"http://127.0.0.1:{shared_server.port}/payments"]
+    command += ["-H", "Expect: 100-continue"]
     command += ["-H", f"Cookie: accessToken={make_token()}", "-H", "Content-Type: application/json"]
     command += ["--data-binary", f"@{tmp_path}/body", "-m", "20"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ..support.engines import on_one_engine
 from ..support.project import PROJECT, environment
 from ..support.tokens import SECRET, make_token
 
@@ -29,6 +30,7 @@ def test_a_wrong_setting_ends_the_process_with_one_line(project, command):
     assert result.stderr == "payments: PAYMENTS_PORT must be a whole number from 0 to 65535\n"
 
 
+@on_one_engine
 def test_relative_paths_start_at_the_projects_folder(project, start_server, tmp_path):
     (project / "secret").write_text(SECRET)
     server = start_server(project, JWT_SECRET="", JWT_SECRET_FILE="secret", DATABASE_URL="sqlite:///till.db")
@@ -36,6 +38,7 @@ def test_relative_paths_start_at_the_projects_folder(project, start_server, tmp_
     assert (project / "till.db").exists()
 
 
+@on_one_engine
 def test_the_first_start_writes_a_secret_for_its_owner_only(project, start_server):
     server = start_server(project, JWT_SECRET="")
     file = project / "instance" / "jwt-secret"
@@ -46,6 +49,7 @@ def test_the_first_start_writes_a_secret_for_its_owner_only(project, start_serve
     assert file.read_text().strip() not in "".join(server.log)
 
 
+@on_one_engine
 def test_two_first_starts_at_once_share_one_secret(project, start_server):
     with ThreadPoolExecutor(2) as starters:
         servers = list(starters.map(lambda _: start_server(project, JWT_SECRET=""), range(2)))
@@ -54,6 +58,7 @@ def test_two_first_starts_at_once_share_one_secret(project, start_server):
         assert server.request("GET", "/payments", Cookie=f"accessToken={token}") == (204, None)
 
 
+@on_one_engine
 def test_later_starts_and_the_token_command_use_that_secret(project, start_server):
     def token():
         command = [sys.executable, "-m", "flask", "--app", "wsgi", "token"]

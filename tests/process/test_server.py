@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ..support.api_page import run_curl_commands
+from ..support.engines import on_one_engine
 from ..support.payments import ENCODER, payment
 from ..support.postgresql import ENCODED_PASSWORD, PASSWORD
 from ..support.tokens import SECRET, make_token
@@ -42,6 +43,7 @@ def bytes_of(method: str, path: str, body: dict | None = None) -> bytes:
     return f"{method} {path} HTTP/1.1\r\n{head}\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
 
 
+@on_one_engine
 def test_a_response_is_sent_while_a_pipelined_request_waits(server, rows):
     rows.lock()
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
@@ -52,6 +54,7 @@ def test_a_response_is_sent_while_a_pipelined_request_waits(server, rows):
         assert connection.recv(12) == b"HTTP/1.1 201"
 
 
+@on_one_engine
 def test_sigterm_finishes_a_request_that_another_one_follows(server, rows):
     rows.lock()
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
@@ -72,6 +75,7 @@ def wait_until_stopping(server) -> None:
     wait_until(lambda: any("Stopping" in line for line in server.log))
 
 
+@on_one_engine
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_does_not_cut_the_first_short(server, rows, first, second):
@@ -86,9 +90,10 @@ def test_a_second_signal_does_not_cut_the_first_short(server, rows, first, secon
     assert server.wait() == 0
 
 
+@on_one_engine
 @pytest.mark.parametrize("host", ["127.0.0.1", "*"])
 @pytest.mark.parametrize("read_before", [0, 1_000_000, 5_000_000])
-def test_sigterm_lets_a_long_answer_be_read_to_its_end(start_server, insert_payments, host, read_before):
+def test_sigterm_lets_a_long_response_be_read_to_its_end(start_server, insert_payments, host, read_before):
     server = start_server(HOST=host)
     insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(50_000)))
     with contextlib.closing(server.send("GET", "/payments")) as reading:
@@ -104,11 +109,13 @@ def test_sigterm_lets_a_long_answer_be_read_to_its_end(start_server, insert_paym
     assert server.wait() == 0
 
 
+@on_one_engine
 def test_as_many_threads_serve_as_the_settings_say(start_server):
     server = start_server(THREADS="3")
     assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) == 1 + 3
 
 
+@on_one_engine
 def test_waiting_requests_do_not_block_a_free_thread(start_server, rows):
     server = start_server(THREADS="3")
     rows.lock()
@@ -119,23 +126,27 @@ def test_waiting_requests_do_not_block_a_free_thread(start_server, rows):
             assert [waiting.getresponse().status for waiting in (first, second)] == [201, 201]
 
 
-def test_more_requests_at_once_than_threads_are_all_answered(start_server):
+@on_one_engine
+def test_more_requests_than_threads_are_all_answered(start_server):
     server = start_server(THREADS="2")
     with ThreadPoolExecutor(20) as tills:
         answers = [tills.submit(server.request, "GET", "/payments/methods") for _ in range(200)]
     assert {answer.result()[0] for answer in answers} == {200}
 
 
+@on_one_engine
 def test_by_default_only_localhost_is_listened_on(server):
     assert [line for line in server.log if f"Serving on http://127.0.0.1:{server.port}" in line]
 
 
+@on_one_engine
 def test_an_address_in_use_stops_the_start_with_one_line(server, start_server):
     second = start_server(PORT=str(server.port))
     assert second.wait() == 1
     assert second.log[-1].startswith("payments: cannot listen on PAYMENTS_HOST '127.0.0.1' and PAYMENTS_PORT")
 
 
+@on_one_engine
 def test_an_invalid_host_stops_the_start_with_one_line(start_server):
     server = start_server(HOST="300.1.1.1")
     assert server.wait() == 1
