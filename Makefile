@@ -1,8 +1,11 @@
 # To use another Python (3.11 or newer): make PYTHON=python3.12 run
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
+PYTEST := .venv/bin/python -m pytest
+# A worker for each processor, each with a PostgreSQL of its own.
+PARALLEL := --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help run test soak fuzz bench token lint audit
+.PHONY: help run check test soak fuzz bench token lint audit
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
@@ -10,8 +13,16 @@ help: ## list the targets
 run: .venv/run ## install, migrate the database and start the service
 	@.venv/bin/python wsgi.py
 
-test: .venv/test ## install and run all tests
-	@.venv/bin/python -m pytest
+check: lint ## check style and types, and run the unit and API tests on SQLite
+	@$(PYTEST) $(PARALLEL) -k "not postgresql" tests/unit tests/api
+
+test: .venv/test ## install and run all tests; T=tests/api/test_health.py runs one file
+ifdef T
+	@$(PYTEST) $(T)
+else
+	@$(PYTEST) $(PARALLEL) -m "not alone"
+	@$(PYTEST) -m alone
+endif
 
 soak: .venv/test ## kill the service repeatedly while clients record payments; KILLS=100 and SEED=7 repeat a run
 	@.venv/bin/python -m tests.long.soak $(addprefix --kills=,$(KILLS)) $(addprefix --seed=,$(SEED))

@@ -12,7 +12,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from payments_service import create_app, database, engines
+from payments_service import create_app, database
+from payments_service.database import timeouts
 
 from .support.clients import DocumentedClient, client_of
 from .support.migrating import migrate
@@ -207,7 +208,7 @@ def insert_link(app: Flask, rows: Rows) -> Callable[..., None]:
 @pytest.fixture
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let applications made after this wait for a second at most."""
-    monkeypatch.setattr(engines, "WAIT_SECONDS", 1)
+    monkeypatch.setattr(timeouts, "LOCK_TIMEOUT_SECONDS", 1)
 
 
 @pytest.fixture

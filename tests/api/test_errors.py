@@ -1,7 +1,7 @@
 """What nobody foresaw"""
 from flask.testing import FlaskClient
 
-from payments_service.access import PUBLIC
+from payments_service.web.blueprint import PUBLIC
 
 from ..support.engines import on_one_engine
 
@@ -12,7 +12,7 @@ def test_an_unexpected_exception_gives_500_and_is_logged(app, caplog):
     def fail():
         raise ZeroDivisionError("a secret of the inside")
 
-    fail._apidoc = {"permission": PUBLIC}
+    fail.permission = PUBLIC
     app.add_url_rule("/fail", view_func=fail)
     app.test_client_class = FlaskClient
     response = app.test_client().get("/fail")

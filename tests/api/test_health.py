@@ -5,7 +5,8 @@ import re
 import peewee
 import pytest
 
-from payments_service import database, engines
+from payments_service import database
+from payments_service.database import sqlite
 
 from ..support.clients import client_of
 from ..support.engines import on_postgresql, on_sqlite
@@ -57,7 +58,7 @@ def test_a_database_that_is_out_of_reach_is_not_ready(app, rows, monkeypatch, ca
     def fail(*_):
         raise peewee.OperationalError("the network is down")
 
-    monkeypatch.setattr(app.extensions["payments_database"], "_connect", fail)
+    monkeypatch.setattr(app.extensions["payments"].database, "_connect", fail)
     database.close(app)
     response = app.test_client().get("/health/ready")
     assert response.status_code == 503
@@ -80,7 +81,7 @@ def test_a_read_only_database_is_not_ready(make_app, rows):
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_deleted_or_replaced_file_records_no_payment(app, client, probe, database_url, replaced, tmp_path):
     client.post("/payments", json=payment())
-    file = app.extensions["payments_database"].path
+    file = app.extensions["payments"].database.path
     aside = file.rename(tmp_path / "aside.db")
     if replaced:
         file.write_bytes(aside.read_bytes())
@@ -97,7 +98,7 @@ def test_a_deleted_or_replaced_file_records_no_payment(app, client, probe, datab
 
 @on_sqlite
 def test_a_full_disk_is_not_ready(probe, monkeypatch):
-    monkeypatch.setattr(engines, "LEAST_FREE_BYTES", 2**60)
+    monkeypatch.setattr(sqlite, "MIN_FREE_BYTES", 2**60)
     response = probe.get("/health/ready")
     assert response.status_code == 503
     assert re.search(r"full: \d+ MiB are free", response.json["message"])

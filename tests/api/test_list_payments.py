@@ -5,7 +5,9 @@ from urllib.parse import urljoin
 
 import pytest
 
-from payments_service import schemas, store
+from payments_service import store
+from payments_service.schemas.payments import PaymentSchema
+from payments_service.store.payments import RecordedPayment
 
 from ..support.engines import on_one_engine
 from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, CREDIT_CARD, EUR, NOBODY, UNKNOWN
@@ -91,7 +93,7 @@ def test_an_invalid_query_lists_nothing(client, add_payment, query, named):
 
 
 def test_a_listed_payment_has_the_fields_of_the_schema():
-    assert schemas.ListedPayment.__struct_fields__ == tuple(schemas.PaymentSchema().fields)
+    assert RecordedPayment.__struct_fields__ == tuple(PaymentSchema().fields)
 
 
 @pytest.mark.parametrize(
@@ -230,5 +232,5 @@ def test_payments_are_filtered_by_when_they_were_recorded(client, numbered, inse
     assert ids_of(client.get(f"/payments?{query}")) == [ids[index] for index in found]
     pages = follow(client, f"/payments?limit=1&{query}")
     assert sum(pages, []) == [ids[index] for index in found]
-    monkeypatch.setattr(store.payments, "FEW", 1)
+    monkeypatch.setattr(store.listing, "MAX_SPAN_TO_SEARCH", 1)
     assert follow(client, f"/payments?limit=1&{query}") == pages

@@ -6,7 +6,7 @@ from flask.testing import FlaskClient
 
 from payments_service import database
 from payments_service.blueprints import payments
-from payments_service.blueprints.streaming import BrokenOff
+from payments_service.web.streaming import ResponseCutOff
 
 from ..support.payments import ID
 from ..support.tokens import make_token
@@ -64,7 +64,7 @@ def test_a_list_whose_rest_is_deleted_meanwhile_is_valid(parts, client):
 
 
 def test_no_connection_is_kept_while_a_part_is_sent(parts, app):
-    pool = app.extensions[database.EXTENSION]
+    pool = app.extensions["payments"].database
     for _ in parts[0]:
         assert not pool._in_use
 
@@ -73,7 +73,7 @@ def test_a_list_cut_off_by_a_database_error_is_not_valid_json(parts, app, rows):
     texts, _ = parts
     sent = [next(texts)]
     rows.execute("ALTER TABLE payment RENAME TO moved")
-    with pytest.raises(BrokenOff):
+    with pytest.raises(ResponseCutOff):
         sent += texts
     with pytest.raises(json.JSONDecodeError):
         json.loads(b"".join(sent))
@@ -82,9 +82,9 @@ def test_a_list_cut_off_by_a_database_error_is_not_valid_json(parts, app, rows):
 def test_a_list_cut_off_is_counted_and_returns_its_connection(parts, app, rows):
     texts, _ = parts
     rows.execute("ALTER TABLE payment RENAME TO moved")
-    with pytest.raises(BrokenOff):
+    with pytest.raises(ResponseCutOff):
         list(texts)
-    pool = app.extensions[database.EXTENSION]
+    pool = app.extensions["payments"].database
     assert not pool._in_use
     assert "payments_database_errors_total 1" in app.test_client().get("/metrics").text
 

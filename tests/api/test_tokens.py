@@ -11,7 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from payments_service import SettingError, access
+from payments_service import SettingError
+from payments_service.tokens import access_tokens
 
 from ..support.clients import client_of
 from ..support.engines import on_one_engine
@@ -318,14 +319,14 @@ def test_a_cached_token_is_rejected_before_its_start(app, monkeypatch, claim):
     token = make_token(**{claim: int(time.time())})
     assert get_payments(app, token).status_code == 204
     an_hour_ago = datetime.now(timezone.utc) - timedelta(hours=1)
-    monkeypatch.setattr(access, "time", an_hour_ago.timestamp)
+    monkeypatch.setattr(access_tokens, "time", an_hour_ago.timestamp)
     monkeypatch.setattr("jwt.api_jwt.datetime", Mock(now=Mock(return_value=an_hour_ago)))
     assert get_payments(app, token).status_code == 401
 
 
 def test_a_cached_token_is_verified_once(app, monkeypatch):
     decode = Mock(side_effect=jwt.decode)
-    monkeypatch.setattr(access.jwt, "decode", decode)
+    monkeypatch.setattr(access_tokens.jwt, "decode", decode)
     token = make_token()
     assert [get_payments(app, token).status_code for _ in range(3)] == [204] * 3
     assert decode.call_count == 1
@@ -334,7 +335,7 @@ def test_a_cached_token_is_verified_once(app, monkeypatch):
 def test_a_rejected_token_is_never_cached(app):
     for token in (make_token(exp=1), make_token(type="refresh"), make_token(userId=[]), make_token()[:-2], "e.y.J"):
         assert [get_payments(app, token).status_code for _ in range(2)] == [401, 401]
-    assert not app.extensions[access.EXTENSION]
+    assert not app.extensions["payments"].tokens._cache
 
 
 def test_a_token_cached_by_another_application_is_verified(make_app):
@@ -358,13 +359,13 @@ def test_a_forged_token_with_a_cached_signature_is_rejected(app):
 
 
 def test_the_token_cache_has_a_maximum_size(app, monkeypatch):
-    monkeypatch.setattr(access, "REMEMBERED_TOKENS", 3)
+    monkeypatch.setattr(access_tokens, "MAX_CACHED_TOKENS", 3)
     for number in [*range(7), 0]:
         assert get_payments(app, make_token(jti=str(number))).status_code == 204
-        assert len(app.extensions[access.EXTENSION]) <= 3
+        assert len(app.extensions["payments"].tokens._cache) <= 3
 
 
 def test_the_cache_holds_no_token(app):
     token = make_token()
     get_payments(app, token)
-    assert not [part for part in token.split(".") if part in str(app.extensions[access.EXTENSION])]
+    assert not [part for part in token.split(".") if part in str(app.extensions["payments"].tokens._cache)]

@@ -64,7 +64,7 @@ def test_the_log_names_the_first_cause_of_an_error(client, app, monkeypatch, cap
             raise peewee.OperationalError("cannot rollback")
 
     database.close(app)
-    monkeypatch.setattr(app.extensions[database.EXTENSION], "_connect", fail)
+    monkeypatch.setattr(app.extensions["payments"].database, "_connect", fail)
     assert client.post("/payments", json=payment()).status_code == 503
     assert "The database failed at POST /payments: database or disk is full" in caplog.text
     assert "cannot rollback" not in caplog.text

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from playhouse.schema_diff import diff_models
 
-from payments_service import UnusableDatabase, database, engines, models
+from payments_service import UnusableDatabase, database, models
+from payments_service.database import postgresql
 
 from ..support.engines import on_postgresql
 from ..support.migrating import migrate
@@ -66,9 +67,9 @@ def test_a_migration_that_fails_leaves_nothing(app, rows, further_migration):
 def test_one_process_migrates_at_a_time(app, rows, further_migration):
     def probe():
         if not rows.is_sqlite:
-            (locked,) = rows.execute("SELECT pg_try_advisory_lock(?)", engines.MIGRATION_LOCK).fetchone()
+            (locked,) = rows.execute("SELECT pg_try_advisory_lock(?)", postgresql.MIGRATION_LOCK_KEY).fetchone()
             return "alone" if not locked else "not alone"
-        folder = os.open(app.extensions[database.EXTENSION].path.parent, os.O_RDONLY)
+        folder = os.open(app.extensions["payments"].database.path.parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return "not alone"
@@ -77,7 +78,7 @@ def test_one_process_migrates_at_a_time(app, rows, further_migration):
         finally:
             os.close(folder)
 
-    app.extensions[database.EXTENSION].probe = lambda: found.append(probe())
+    app.extensions["payments"].database.probe = lambda: found.append(probe())
     found = []
     further_migration("    db.probe()\n")
     assert migrate(app) == ["9999_further"]

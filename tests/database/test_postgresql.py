@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from payments_service import UnusableDatabase, database, engines
+from payments_service import UnusableDatabase, database
+from payments_service.database import postgresql
 
 from ..support.clients import client_of
 from ..support.engines import on_postgresql
@@ -107,13 +108,13 @@ def test_a_role_that_cannot_create_tables_stops_the_start(rows, start_server):
 @pytest.mark.empty_database
 def test_a_migration_waits_for_another_without_a_timeout(short_timeouts, make_new_app, rows):
     app = make_new_app()
-    rows.execute("SELECT pg_advisory_lock(?)", engines.MIGRATION_LOCK)
+    rows.execute("SELECT pg_advisory_lock(?)", postgresql.MIGRATION_LOCK_KEY)
     with ThreadPoolExecutor(1) as other:
         migrating = other.submit(migrate, app)
         wait_for_lock(rows)
         with pytest.raises(TimeoutError):
             migrating.result(timeout=3)
-        rows.execute("SELECT pg_advisory_unlock(?)", engines.MIGRATION_LOCK)
+        rows.execute("SELECT pg_advisory_unlock(?)", postgresql.MIGRATION_LOCK_KEY)
         assert migrating.result()
 
 
@@ -320,7 +321,7 @@ def test_a_write_that_loses_its_connection_leaves_nothing(client, rows):
 
 
 def test_a_server_that_hangs_gives_503(monkeypatch, client, app, rows):
-    monkeypatch.setattr(engines.PatientConnection, "answer_seconds", 1)
+    monkeypatch.setattr(postgresql.TimeoutConnection, "statement_timeout_seconds", 1)
     database.close(app)
     assert client.get("/payments").status_code == 204
     others = "datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"

@@ -47,7 +47,7 @@ def plans_of(app, client, rows, insert_payments, monkeypatch):
     rows.execute("INSERT INTO ticket_payment SELECT id, 'table-' || substr(transaction_id, 5), created_at FROM payment")
     if not rows.is_sqlite:
         rows.execute("VACUUM ANALYZE")
-    run = app.extensions[database.EXTENSION].execute_sql
+    run = app.extensions["payments"].database.execute_sql
     statements = []
 
     def observe(sql, params=None, *others, **options):
@@ -55,7 +55,7 @@ def plans_of(app, client, rows, insert_payments, monkeypatch):
         return run(sql, params, *others, **options)
 
     def plans(query):
-        monkeypatch.setattr(app.extensions[database.EXTENSION], "execute_sql", observe)
+        monkeypatch.setattr(app.extensions["payments"].database, "execute_sql", observe)
         client.get(f"/payments?limit=10&{query}")
         explain = "EXPLAIN QUERY PLAN" if rows.is_sqlite else "EXPLAIN"
         with app.app_context():

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from payments_service import engines
+from payments_service.database import sqlite
+
 
 from ..support.clients import client_of
 from ..support.engines import on_postgresql, on_sqlite
@@ -67,7 +68,7 @@ def test_a_database_that_is_not_up_to_date_is_a_fault(findings, make_new_app, ro
 
 @on_sqlite
 def test_a_log_without_its_database_is_a_fault(findings, make_app, rows):
-    file = make_app().extensions["payments_database"].path
+    file = make_app().extensions["payments"].database.path
     rows.execute("INSERT INTO method (id, name) VALUES ('x', 'x')")
     file.unlink()
     code, found = findings()
@@ -85,8 +86,8 @@ def test_the_required_claims_are_printed(findings):
 @on_sqlite
 def test_a_damaged_file_is_a_fault_and_is_left_as_it_is(findings, make_app):
     app = make_app()
-    file = app.extensions["payments_database"].path
-    app.extensions["payments_database"].close_idle()
+    file = app.extensions["payments"].database.path
+    app.extensions["payments"].database.close_idle()
     damaged = file.read_bytes()[:4096] + b"x" * 4096 + file.read_bytes()[8192:]
     file.write_bytes(damaged)
     code, found = findings()
@@ -113,7 +114,7 @@ def test_a_server_that_does_not_wait_for_its_disk_is_a_warning(findings, make_ap
 
 @on_sqlite
 def test_a_file_that_others_may_read_is_a_warning(findings, make_app):
-    file = make_app().extensions["payments_database"].path
+    file = make_app().extensions["payments"].database.path
     file.chmod(0o644)
     _, found = findings()
     assert ("warning", f"database: others may read payments: chmod o= {file}") in found["database"]
@@ -121,11 +122,11 @@ def test_a_file_that_others_may_read_is_a_warning(findings, make_app):
 
 @on_sqlite
 @pytest.mark.parametrize(
-    ("name", "level", "code"), [("LEAST_FREE_BYTES", "fault", 1), ("ENOUGH_FREE_BYTES", "warning", 0)]
+    ("name", "level", "code"), [("MIN_FREE_BYTES", "fault", 1), ("LOW_FREE_BYTES", "warning", 0)]
 )
 def test_a_disk_that_is_nearly_full_is_named(findings, make_app, monkeypatch, name, level, code):
     make_app()
-    monkeypatch.setattr(engines, name, 2**60)
+    monkeypatch.setattr(sqlite, name, 2**60)
     found_code, found = findings()
     assert found_code == code
     assert [found_level for found_level, text in found["database"] if "MiB are free" in text] == [level]

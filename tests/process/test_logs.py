@@ -67,10 +67,10 @@ def test_errors_of_waitress_are_logged_too(server):
         ({"secret": "x" * 64}, "InvalidSignatureError"),
         ({"iss": "somebody-else"}, "InvalidIssuerError"),
         ({"algorithm": "HS512"}, "InvalidAlgorithmError"),
-        ({"type": "refresh"}, "another kind of token"),
-        ({"scope": "wallet_access"}, "another kind of token"),
-        ({"permissions": "payments_read"}, "claims of another shape"),
-        ({"userId": []}, "claims of another shape"),
+        ({"type": "refresh"}, "another type of token"),
+        ({"scope": "wallet_access"}, "another type of token"),
+        ({"permissions": "payments_read"}, "a claim has the wrong type"),
+        ({"userId": []}, "a claim has the wrong type"),
         ({"userId": "x" * 9000}, "too long"),
     ],
     ids=str,
@@ -80,7 +80,7 @@ def test_a_rejected_token_is_a_warning_with_its_reason(make_app, caplog, token, 
     cookie = f"accessToken={make_token(**{'iss': 'pos-sign-in'} | token)}"
     assert app.test_client(use_cookies=False).get("/payments", headers={"Cookie": cookie}).status_code == 401
     (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert (warning.message, warning.reason) == ("Refused an access token", reason)
+    assert (warning.message, warning.reason) == ("Rejected an access token", reason)
 
 
 def test_a_request_without_a_token_is_no_warning(app, caplog):

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from payments_service.errors import MESSAGES
+from payments_service.web.error_handlers import MESSAGES
 
 from ..support.api_page import run_curl_commands
 from ..support.engines import on_postgresql, on_sqlite

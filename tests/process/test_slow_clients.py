@@ -14,7 +14,8 @@ from ..support.project import PROJECT
 from ..support.tokens import make_token
 from ..support.waiting import wait_until
 
-pytestmark = on_sqlite
+# They wait for timeouts of a second.
+pytestmark = [on_sqlite, pytest.mark.alone]
 
 
 @pytest.fixture

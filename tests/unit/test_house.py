@@ -1,5 +1,6 @@
-"""The order of the house: a module imports only from those before it"""
+"""The rules of the code: which module imports which, where money may not be a float, and how tests are named"""
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,9 @@ import pytest
 from ..support.project import PROJECT
 
 PACKAGE = PROJECT / "payments_service"
+TESTS = PROJECT / "tests"
+
+# A module imports only from those before it.
 ORDER = [
     "settings",
     "keys",
@@ -32,8 +36,11 @@ ORDER = [
     "__init__",
 ]
 
+# The modules that handle amounts. The others may use float as the type of seconds.
+MONEY = {"money", "wire", "examples", "schemas", "models", "migrations", "store"}
 
-def room(path: Path) -> str:
+
+def module_of(path: Path) -> str:
     """Return the module of the package that a file is or belongs to."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
@@ -50,12 +57,19 @@ def imports(path: Path) -> set[str]:
             found |= {node.module.split(".")[0]} if node.module else set(names)
         elif node.level == 0 and (node.module or "").split(".")[0] == PACKAGE.name:
             found |= {node.module.split(".")[1]} if "." in node.module else set(names)
-    return found - {room(path)}
+    return found - {module_of(path)}
+
+
+def nodes(folder: Path) -> Iterator[tuple[Path, ast.AST]]:
+    """Yield the nodes of all syntax trees of a folder, each with its file."""
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            yield path, node
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_imports_only_from_those_before_it(path):
-    before = ORDER[: ORDER.index(room(path))]
+    before = ORDER[: ORDER.index(module_of(path))]
     assert imports(path) <= set(before)
 
 
@@ -76,13 +90,26 @@ def test_blueprints_know_nothing_of_the_database(path):
     assert "peewee" not in path.read_text()
 
 
-# Modules that handle no amounts of money. They may use binary floats, for seconds.
-WITHOUT_AMOUNTS = {"logs", "metrics", "engines", "server"}
+@pytest.mark.parametrize("folder", [PACKAGE, TESTS], ids=lambda folder: folder.name)
+def test_no_number_is_written_or_converted_as_a_float(folder):
+    for path, node in nodes(folder):
+        # Half a second is written as 1 / 2.
+        assert not (isinstance(node, ast.Constant) and isinstance(node.value, float)), (path, node.lineno)
+        assert not (isinstance(node, ast.Call) and ast.unparse(node.func) == "float"), (path, node.lineno)
 
 
-def test_no_amount_is_a_binary_float():
-    package = [path for path in PACKAGE.rglob("*.py") if room(path) not in WITHOUT_AMOUNTS]
-    for path in [*package, *(PROJECT / "tests").rglob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            assert not (isinstance(node, ast.Name) and node.id == "float"), path
-            assert not (isinstance(node, ast.Constant) and type(node.value).__name__ == "float"), path
+def test_modules_that_handle_amounts_do_not_mention_float():
+    for path, node in nodes(PACKAGE):
+        if module_of(path) in MONEY:
+            assert not (isinstance(node, ast.Name) and node.id == "float"), (path, node.lineno)
+
+
+def test_the_modules_that_handle_amounts_exist():
+    assert MONEY <= set(ORDER)
+
+
+def test_names_of_tests_have_at_most_60_characters():
+    functions = [node for _, node in nodes(TESTS) if isinstance(node, ast.FunctionDef)]
+    names = [function.name for function in functions if function.name.startswith("test_")]
+    assert names
+    assert not [name for name in names if len(name) > 60]

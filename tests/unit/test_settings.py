@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from payments_service import SettingError, create_app
-from payments_service.keys import read_keys
+from payments_service.tokens.keys import read_keys
 from payments_service.settings import read_settings
 
 from ..support.project import PROJECT
@@ -128,7 +128,7 @@ def test_a_misspelled_setting_is_logged(caplog):
 
 def test_many_first_starts_at_once_share_one_secret(tmp_path, monkeypatch):
     for number in range(20):
-        monkeypatch.setattr("payments_service.keys.GENERATED_SECRET_FILE", tmp_path / str(number) / "jwt-secret")
+        monkeypatch.setattr("payments_service.tokens.keys.GENERATED_SECRET_FILE", tmp_path / str(number) / "jwt-secret")
         with ThreadPoolExecutor(8) as starters:
             secrets = list(starters.map(lambda _: read_keys(read_settings({})).verifying[0], range(8)))
         assert len(set(secrets)) == 1
