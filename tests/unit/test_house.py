@@ -12,23 +12,20 @@ TESTS = PROJECT / "tests"
 
 # A module imports only from those before it.
 ORDER = [
-    "settings",
-    "keys",
     "errors",
-    "wire",
-    "logs",
-    "metrics",
-    "origins",
-    "access",
+    "settings",
     "money",
-    "examples",
-    "schemas",
-    "engines",
+    "codec",
+    "metrics",
     "database",
     "models",
     "migrations",
     "store",
+    "tokens",
+    "schemas",
+    "web",
     "blueprints",
+    "logs",
     "backups",
     "doctor",
     "cli",
@@ -37,7 +34,7 @@ ORDER = [
 ]
 
 # The modules that handle amounts. The others may use float as the type of seconds.
-MONEY = {"money", "wire", "examples", "schemas", "models", "migrations", "store"}
+MONEY = {"money", "codec", "models", "migrations", "store", "schemas"}
 
 
 def module_of(path: Path) -> str:
