@@ -23,7 +23,7 @@ __version__ = "1.2.0"
 def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     """Return the service as a Flask application, with `settings` or else those of the environment.
 
-    `settings` has the names of the settings without `PAYMENTS_`. Raises `SettingError` for an invalid value.
+    `settings` takes the names of docs/installing.md without `PAYMENTS_`. Raises `SettingError` for an invalid value.
     The database is not touched: `payments_service.database.migrate()` brings it up to date.
     """
     # Imported here, so that the store can be imported without Flask.

@@ -1,5 +1,4 @@
 """The service inside another WSGI program"""
-import re
 import stat
 
 import pytest
@@ -8,7 +7,7 @@ from flask.testing import FlaskClient
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from ..support.payments import ENCODER, payment
-from ..support.readme import section
+from ..support.guides import EMBEDDING, blocks, section
 from ..support.rows import Rows
 from ..support.tokens import SECRET, make_token
 
@@ -54,9 +53,9 @@ def test_the_programs_own_responses_are_left_alone(till):
     assert "X-Request-Id" not in response.headers
 
 
-def test_the_example_of_the_readme_mounts_the_service(tmp_path):
+def test_the_example_of_the_guide_mounts_the_service(tmp_path):
     (tmp_path / "jwt-secret").write_text(SECRET)
-    (code,) = re.findall(r"```python\n(.*?)```", section("Operate"), re.DOTALL)
+    (code,) = blocks(section(EMBEDDING, "Mount it"), "python")
     code = code.replace("/var/lib/till", str(tmp_path)).replace("/etc/till", str(tmp_path))
     names = {}
     exec(code, names)

@@ -4,7 +4,6 @@ import json
 import pytest
 from flask.testing import FlaskClient
 
-from payments_service import database
 from payments_service.blueprints import payments
 from payments_service.web.streaming import ResponseCutOff
 

@@ -3,7 +3,6 @@ import re
 
 import pytest
 
-from payments_service import database
 
 from ..support.engines import on_sqlite
 from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, EUR

@@ -70,7 +70,7 @@ def test_systemd_understands_the_units(tmp_path):
 
 def test_the_service_and_its_backup_have_the_same_sandbox():
     service, backup = ((DEPLOY / name).read_text() for name in ("payments.service", "payments-backup.service"))
-    sandbox = service.partition("# The service and its backup are boxed alike")[2].partition("\n\n[Install]")[0]
+    sandbox = service.partition("# Sandbox, the same for the service and its backup")[2].partition("\n\n[Install]")[0]
     assert "ProtectSystem=strict" in sandbox
     assert sandbox in backup
     for line in ("User=payments", "WorkingDirectory=/opt/payments", "EnvironmentFile=/etc/payments/payments.env"):
