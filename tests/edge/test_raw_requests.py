@@ -51,6 +51,7 @@ def test_odd_cookies_around_the_token_do_not_hide_it(shared_server, other):
         (b"POST /payments HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: ,\r\n\r\n", 400),
         (b"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
         (b"POST /payments HTTP/1.0\r\nHost: box\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 70000\r\nTransfer-Encoding: ,\r\n\r\n", 400),
         (b"POST /payments HTTP/1.1\r\nHost: box\r\nExpect: 100-continue\r\nContent-Length: x\r\n\r\n", 400),
     ],
     ids=lambda value: value[:60] if isinstance(value, bytes) else value,
@@ -91,7 +92,7 @@ def test_the_token_is_checked_before_the_size_of_the_body(shared_server, announc
 
 def test_the_token_is_checked_before_a_chunked_body(shared_server):
     head = "POST /payments HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: Chunked\r\nContent-Type: application/json\r\n"
-    body = b"11000\r\n" + b"x" * 0x11000
+    body = b"11000\r\n" + b"x" * 0x11000 + b"\r\n0\r\n\r\n"
     assert shared_server.exchange(f"{head}\r\n".encode() + body)[0] == 401
     signed_in = f"{head}Cookie: accessToken={make_token()}\r\n\r\n".encode()
     status, headers, _ = shared_server.exchange(signed_in + body)

@@ -165,7 +165,7 @@ def test_clients_that_read_very_slowly_occupy_no_thread(very_many_payments, star
 def test_a_response_that_does_not_fit_on_the_disk_is_cut_off(many_payments, start_server, connect):
     server = start_server(command=["prlimit", "--fsize=1000000"])
     connection = connect(server, f"GET /payments HTTP/1.0\r\nCookie: accessToken={make_token()}\r\n\r\n".encode())
-    wait_until(lambda: any("There is no room for the rest of an answer" in line for line in server.log))
+    wait_until(lambda: any("There is no disk space for the rest of a response" in line for line in server.log))
     # As long as it takes to see that a client reads nothing.
     connection.settimeout(20)
     answer = b""

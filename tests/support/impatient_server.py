@@ -4,8 +4,8 @@ import sys
 sys.path.insert(0, sys.argv[1])
 
 import wsgi  # noqa: E402
-from payments_service import server  # noqa: E402
+from payments_service.server import channel  # noqa: E402
 
-server.PATIENCE_SECONDS = server.THREAD_SECONDS = 1
-server.WAITING_BYTES = 24 * 1024 * 1024
+channel.READ_TIMEOUT_SECONDS = channel.WRITE_TIMEOUT_SECONDS = channel.BLOCKED_THREAD_TIMEOUT_SECONDS = 1
+channel.BLOCK_THREAD_BYTES = 24 * 1024 * 1024
 wsgi.main()

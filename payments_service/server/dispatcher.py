@@ -1,0 +1,43 @@
+"""Hand requests to threads."""
+from time import monotonic
+from typing import Any
+
+from waitress.task import ThreadedTaskDispatcher
+
+# A request that has waited at the head of the queue for this long wakes another thread.
+WAKE_AFTER_SECONDS = 1 / 1000
+# How long the main loop may sleep while no request waits.
+IDLE_SECONDS = 1
+
+
+class Dispatcher(ThreadedTaskDispatcher):
+    """Keeps requests on one thread while each is quick, and wakes another when one blocks.
+
+    Works around: waitress 3.0.2 wakes a thread for each request. Python runs one thread at a time, so several busy ones
+    hand over to each other at every row read and every line logged, which costs more than the rest of a request.
+    Drop when: waitress wakes threads only as they are needed, or Python runs them in parallel.
+    """
+
+    # The request at the head of the queue, and since when (monotonic seconds) it has been there.
+    head: Any = None
+    head_since: float = 0
+
+    def add_task(self, task: Any) -> None:
+        """Queue a request. A busy thread takes it as soon as it is free; without one, an idle thread wakes up."""
+        with self.lock:
+            self.queue.append(task)
+            if len(self.queue) == 1 and not self.active_count:
+                self.queue_cv.notify()
+
+    def wake_waiting(self) -> float:
+        """Wake another thread if a request has waited for too long; return the seconds until the next call is due."""
+        with self.lock:
+            if not self.queue or self.active_count == len(self.threads):
+                self.head = None
+                return IDLE_SECONDS
+            if self.queue[0] is not self.head:
+                self.head, self.head_since = self.queue[0], monotonic()
+            elif monotonic() - self.head_since >= WAKE_AFTER_SECONDS:
+                self.queue_cv.notify()
+                self.head_since = monotonic()
+            return WAKE_AFTER_SECONDS

@@ -1,0 +1,132 @@
+"""Run the server: listen, serve, and stop without losing a response."""
+import gc
+import logging
+import resource
+import signal
+import socket
+import sys
+import threading
+from time import monotonic
+from typing import Any
+
+import flask
+import waitress
+from waitress import wasyncore
+from waitress.server import BaseWSGIServer
+from waitress.trigger import trigger
+
+from .. import database
+from ..web.error_handlers import MAX_HEADER_BYTES
+from . import systemd
+from .channel import Channel
+from .dispatcher import Dispatcher
+from .parser import DISCARD_LIMIT
+
+# Connections at once. LimitNOFILE in deploy/payments.service leaves as many files again for a quarter of them.
+CONNECTION_LIMIT = 4000
+# A longer response, such as a list of thousands of payments, is buffered in a file: waitress keeps up to 16 MiB of each
+# in memory, even what it has sent already.
+RESPONSE_BYTES_IN_MEMORY = 256 * 1024
+# waitress 3.0.2 sends a response up to this size in one piece, and sends the head on its own if this is 1, its default.
+SEND_BYTES = 18_000
+# Time for running requests to finish when the service is told to stop.
+STOP_TIMEOUT_SECONDS = 5
+STOP_POLL_SECONDS = 1 / 10
+OVERDUE_CHECK_SECONDS = 1
+
+logger = logging.getLogger(__name__)
+
+
+def serve(app: flask.Flask) -> None:
+    """Serve `app` until SIGTERM or SIGINT, and let running requests finish. Exits with one line if it cannot listen."""
+    sockets: dict[int, Any] = {}
+    stopping = threading.Event()
+    waker = trigger(sockets)
+
+    def stop(*_: Any) -> None:
+        # Not an exception, as waitress expects: raised in the middle of a send, it can send bytes twice.
+        stopping.set()
+        waker.pull_trigger()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    dispatcher = Dispatcher()
+    server = _listen(app, dispatcher, sockets)
+    dispatcher.set_thread_count(app.config["THREADS"])
+    # Whatever exists now stays: the garbage collector need not scan it while requests wait.
+    gc.freeze()
+    server.print_listen("Serving on http://{}:{}")
+    systemd.notify("READY=1")
+    checked = monotonic()
+    while not stopping.is_set():
+        # select() takes no more than 1,024 files.
+        wasyncore.loop(timeout=dispatcher.wake_waiting(), use_poll=True, map=sockets, count=1)
+        if monotonic() - checked >= OVERDUE_CHECK_SECONDS:
+            checked = monotonic()
+            _close_overdue(sockets)
+    logger.info("Stopping")
+    systemd.notify("STOPPING=1")
+    _finish(dispatcher, sockets)
+    database.close(app)
+
+
+def _listen(app: flask.Flask, dispatcher: Dispatcher, sockets: dict[int, Any]) -> Any:
+    """Return waitress's server, listening. Exits with one line if it cannot listen."""
+    try:
+        server = waitress.create_server(
+            app,
+            map=sockets,
+            _dispatcher=dispatcher,
+            host=app.config["HOST"],
+            port=app.config["PORT"],
+            # waitress rejects what reaches a limit, the service what exceeds it.
+            max_request_body_size=DISCARD_LIMIT + 1,
+            max_request_header_size=MAX_HEADER_BYTES + 1,
+            connection_limit=_connection_limit(),
+            ident=None,
+            send_bytes=SEND_BYTES,
+            outbuf_overflow=RESPONSE_BYTES_IN_MEMORY,
+            **_proxy_options(app.config["TRUSTED_PROXY"]),
+        )
+    except (OSError, ValueError) as error:
+        address = f"PAYMENTS_HOST {app.config['HOST']!r} and PAYMENTS_PORT {app.config['PORT']}"
+        sys.exit(f"payments: cannot listen on {address}: {error}")
+    # Not an argument of create_server. By itself the send buffer grows to megabytes, and a client that reads slowly
+    # seems to have stopped until it has read a third of it.
+    send_buffer = (socket.SOL_SOCKET, socket.SO_SNDBUF, RESPONSE_BYTES_IN_MEMORY)
+    server.adj.socket_options = [*server.adj.socket_options, send_buffer]
+    # A host name can have several addresses, with a listening socket each.
+    for listener in sockets.values():
+        if isinstance(listener, BaseWSGIServer):
+            listener.channel_class = Channel
+    return server
+
+
+def _connection_limit() -> int:
+    """Return how many connections to accept. A fifth of the files is left to the database, the log and buffers."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONNECTION_LIMIT if soft == resource.RLIM_INFINITY else min(CONNECTION_LIMIT, soft * 4 // 5)
+
+
+def _proxy_options(address: str | None) -> dict[str, Any]:
+    """Return the options that let waitress read the client's address from a proxy's header."""
+    return {"trusted_proxy": address, "trusted_proxy_headers": {"x-forwarded-for"}} if address else {}
+
+
+def _close_overdue(sockets: dict[int, Any]) -> None:
+    for channel in [channel for channel in sockets.values() if isinstance(channel, Channel)]:
+        if channel.is_overdue():
+            channel.handle_close()
+
+
+def _finish(dispatcher: Dispatcher, sockets: dict[int, Any]) -> None:
+    """Start no more requests; give running ones `STOP_TIMEOUT_SECONDS` to finish and to send their responses."""
+    dispatcher.set_thread_count(0)
+    deadline = monotonic() + STOP_TIMEOUT_SECONDS
+    while monotonic() < deadline:
+        unsent = {number: channel for number, channel in sockets.items() if getattr(channel, "total_outbufs_len", 0)}
+        if not unsent and not dispatcher.threads:
+            break
+        # A thread with a response that it cannot send at once pulls a trigger.
+        triggers = {number: waker for number, waker in sockets.items() if isinstance(waker, trigger)}
+        wasyncore.loop(timeout=STOP_POLL_SECONDS, use_poll=True, map=unsent | triggers, count=1)
