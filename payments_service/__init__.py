@@ -60,6 +60,7 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     app.after_request(counting.count_request)
     app.after_request(responses.add_headers)
     app.after_request(origins.allow_trusted_origin)
+    app.after_request(paths.correct_allow)
     app.teardown_appcontext(runtime.return_connection)
 
     documentation = blueprint.AccessDocumentation(app, access.COOKIE)

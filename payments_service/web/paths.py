@@ -2,6 +2,7 @@
 import functools
 import uuid
 
+import flask
 from werkzeug.routing import BaseConverter, Map, UUIDConverter, ValidationError
 
 from ..codec import parse_uuid
@@ -30,6 +31,15 @@ def _find_reserved_words(url_map: Map) -> frozenset[str]:
     prefixes = {rule[: rule.index("<uuid:")] for rule in rules if "<uuid:" in rule}
     words = {rule[len(prefix):].split("/")[0] for prefix in prefixes for rule in rules if rule.startswith(prefix)}
     return frozenset(word for word in words if not word.startswith("<"))
+
+
+def correct_allow(response: flask.Response) -> flask.Response:
+    """Leave a static path its own methods in Allow: Werkzeug adds those of the rule with a UUID in its place."""
+    if "Allow" in response.headers:
+        rules = [rule for rule in flask.current_app.url_map.iter_rules() if rule.rule == flask.request.path]
+        if rules:
+            response.headers["Allow"] = ", ".join(sorted({method for rule in rules for method in rule.methods or ()}))
+    return response
 
 
 class TicketInPath(BaseConverter):

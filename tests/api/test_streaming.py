@@ -14,7 +14,7 @@ from ..support.tokens import make_token
 @pytest.fixture
 def short_pages(monkeypatch):
     """Let a list be sent two payments at a time."""
-    monkeypatch.setattr(payments, "PART_LIMIT", 2)
+    monkeypatch.setattr(payments, "MAX_PAYMENTS_IN_MEMORY", 2)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def text_of(parts):
 
 
 def test_a_list_in_parts_is_the_list_at_once(parts, client, monkeypatch):
-    monkeypatch.setattr(payments, "PART_LIMIT", 2000)
+    monkeypatch.setattr(payments, "MAX_PAYMENTS_IN_MEMORY", 2000)
     assert text_of(parts[0]) == client.get("/payments").text
 
 
@@ -102,7 +102,7 @@ def test_long_lists_use_at_most_half_of_the_threads(lists):
     under_way = [lists(), lists()]
     refused = lists()
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
-    assert refused.json["message"].startswith("Other long lists are being read: try again")
+    assert refused.json["message"].startswith("Other long lists are being sent: try again")
     assert [len(response.json) for response in under_way] == [3, 3]
     for response in under_way:
         response.close()

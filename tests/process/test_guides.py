@@ -285,7 +285,7 @@ def test_a_secret_is_rotated_as_it_is_written(tmp_path):
         commands = harmless + block.replace("/etc/payments", str(tmp_path)).replace(" -g payments", "")
         subprocess.run(["sh", "-euc", commands], check=True)
         app = create_app({"JWT_SECRET_FILE": str(file)})
-        return app.config["JWT_KEYS"].verifying
+        return app.extensions["payments"].tokens.keys.verifying
 
     add, remove = blocks(section(OPERATING, "Rotate keys"), "sh")
     new, old = run(add)

@@ -1,5 +1,7 @@
 """The rules of the code: which module imports which, where money may not be a float, and how tests are named"""
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +81,13 @@ def test_imports_are_found_however_they_are_written():
 @pytest.mark.parametrize("path", sorted((PACKAGE / "store").glob("*.py")), ids=lambda path: path.name)
 def test_the_store_knows_nothing_of_http(path):
     assert "flask" not in path.read_text().lower()
+
+
+def test_the_store_can_be_imported_without_flask():
+    web = ["flask", "webargs", "flask_smorest", "marshmallow"]
+    code = f"import sys, payments_service.store; print([name for name in {web} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "blueprints").rglob("*.py")), ids=lambda path: path.name)
