@@ -1,4 +1,4 @@
-"""/docs, the page that shows /openapi.json and lets a browser call what it describes"""
+"""The page /docs, which shows /openapi.json and can call its operations"""
 import functools
 import re
 
@@ -22,7 +22,7 @@ each_file = pytest.mark.parametrize("name", FILES)
 
 @pytest.fixture
 def get(app):
-    """Let clients ask for what is no operation; ask without a token and read the answer to its end."""
+    """Send a request without a token, to any path, and read the whole response."""
     app.test_client_class = FlaskClient
     return functools.partial(app.test_client().get, buffered=True)
 

@@ -1,4 +1,4 @@
-"""What nobody foresaw"""
+"""Unexpected exceptions"""
 from flask.testing import FlaskClient
 
 from payments_service.web.blueprint import PUBLIC

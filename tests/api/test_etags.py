@@ -1,4 +1,4 @@
-"""ETag, If-Match and If-None-Match: nobody overwrites what somebody else has changed meanwhile"""
+"""ETag, If-Match and If-None-Match: no change overwrites another one"""
 from decimal import Decimal
 
 import pytest
@@ -59,7 +59,7 @@ def test_the_version_that_was_read_can_be_changed_and_deleted(client, add_paymen
     assert client.delete(f"/payments/{payment_id}", headers=headers).status_code == 204
 
 
-# Weak ones never match here: RFC 9110, section 13.1.1.
+# Weak ETags never match here: RFC 9110, section 13.1.1.
 @pytest.mark.parametrize("form", ["{old}", "W/{current}", '"other"', '"1", "other"', '"', ""])
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_an_outdated_etag_is_rejected_with_the_current_one(client, add_payment, method, form):

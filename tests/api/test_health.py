@@ -71,7 +71,7 @@ def test_a_read_only_database_is_not_ready(make_app, rows):
     (name,) = rows.execute("SELECT current_database()").fetchone()
     app = make_app()
     rows.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    # Sessions that are open already keep what they began with.
+    # Open sessions keep the old default.
     database.close(app)
     response = app.test_client().get("/health/ready")
     assert (response.status_code, response.json["message"]) == (503, "The database takes no writes: see the log.")

@@ -1,4 +1,4 @@
-"""The history: nothing is changed or deleted without a trace"""
+"""GET /payments/{id}/history: every change and deletion is recorded"""
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Idempotency-Key: a request that is sent again does nothing again"""
+"""Idempotency-Key: a retried request is executed once"""
 import time
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -93,7 +93,7 @@ def test_a_key_belongs_to_its_user(make_client):
     assert [REPLAYED in answer.headers for answer in answers] == [False] * 4
     assert len({answer.json["id"] for answer in answers}) == 4
     for claims, answer in zip(users, answers):
-        # As after a refresh: another token of the same user.
+        # Another token of the same user, as after a refresh.
         again = post(make_client(**claims, exp=int(time.time()) + 99), payment(transaction_id=""), "key-1")
         assert (again.data, again.headers[REPLAYED]) == (answer.data, "true")
 

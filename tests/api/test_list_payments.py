@@ -1,4 +1,4 @@
-"""GET /payments: all of them, pages of them, and those that fit"""
+"""GET /payments: all payments, pages, and filters"""
 import re
 from decimal import Decimal
 from urllib.parse import urljoin
@@ -111,16 +111,16 @@ def test_a_transaction_id_is_listed_as_it_is_read_alone(client, add_payment, tra
 
 
 @pytest.mark.parametrize("decimals", [0, 2, 3, 8, 18])
-def test_amounts_are_listed_as_they_are_read_alone(client, rows, numbered, decimals):
+def test_amounts_are_listed_as_they_are_read_alone(client, rows, insert_numbered, decimals):
     rows.insert("currency", {"id": stored(UNKNOWN), "acronym": "XTS", "decimals": decimals})
     amounts = [0, 1, 99, 100, 4550, 10**decimals - 1, 10**decimals, 2**53 + 1, 2**63 - 1]
-    ids = numbered(*({"currency_id": UNKNOWN, "minor_units": minor_units} for minor_units in amounts))
+    ids = insert_numbered(*({"currency_id": UNKNOWN, "minor_units": minor_units} for minor_units in amounts))
     alone = [client.get(f"/payments/{payment_id}").text.strip() for payment_id in ids]
     assert client.get("/payments").text == f"[{','.join(alone)}]\n"
 
 
 @pytest.fixture
-def numbered(insert_payments):
+def insert_numbered(insert_payments):
     """Insert payments with the ids 1, 2 and so on, each with the given columns."""
 
     def insert(*changes):
@@ -136,7 +136,7 @@ def ids_of(response):
 
 
 def follow(client, path):
-    """Return the ids on each page, from the first to the one that leads to no other."""
+    """Return the ids on each page, from the first to the last."""
     pages = []
     while path:
         response = client.get(path)
@@ -146,40 +146,40 @@ def follow(client, path):
     return pages
 
 
-def test_pages_link_to_the_next_one_until_the_last(client, numbered):
-    ids = numbered(*[{}] * 5)
+def test_pages_link_to_the_next_one_until_the_last(client, insert_numbered):
+    ids = insert_numbered(*[{}] * 5)
     assert follow(client, "/payments?limit=2") == [ids[:2], ids[2:4], ids[4:]]
 
 
-def test_the_last_page_has_no_next_page(client, numbered):
-    ids = numbered(*[{}] * 4)
+def test_the_last_page_has_no_next_page(client, insert_numbered):
+    ids = insert_numbered(*[{}] * 4)
     assert follow(client, "/payments?limit=2") == [ids[:2], ids[2:]]
 
 
-def test_a_list_without_a_limit_has_no_next_page(client, numbered):
-    numbered(*[{}] * 3)
+def test_a_list_without_a_limit_has_no_next_page(client, insert_numbered):
+    insert_numbered(*[{}] * 3)
     assert "Link" not in client.get("/payments").headers
 
 
-def test_the_next_page_keeps_the_filters(client, numbered):
-    ids = numbered(*[{"method_id": method_id} for method_id in [CASH, CREDIT_CARD] * 3])
+def test_the_next_page_keeps_the_filters(client, insert_numbered):
+    ids = insert_numbered(*[{"method_id": method_id} for method_id in [CASH, CREDIT_CARD] * 3])
     assert follow(client, f"/payments?limit=1&method_id={CASH}") == [[ids[0]], [ids[2]], [ids[4]]]
 
 
-def test_the_next_page_of_a_mounted_service_is_relative(client, numbered):
-    numbered({}, {})
+def test_the_next_page_of_a_mounted_service_is_relative(client, insert_numbered):
+    insert_numbered({}, {})
     link = client.get("/payments?limit=1", base_url="http://localhost/pos").headers["Link"]
     assert link.startswith("<?limit=1&after=")
 
 
-def test_a_page_continues_after_a_deleted_payment(client, numbered):
-    ids = numbered(*[{}] * 3)
+def test_a_page_continues_after_a_deleted_payment(client, insert_numbered):
+    ids = insert_numbered(*[{}] * 3)
     client.delete(f"/payments/{ids[1]}")
     assert ids_of(client.get(f"/payments?limit=2&after={ids[1]}")) == [ids[2]]
 
 
-def test_after_the_last_payment_the_response_is_204(client, numbered):
-    ids = numbered({}, {})
+def test_after_the_last_payment_the_response_is_204(client, insert_numbered):
+    ids = insert_numbered({}, {})
     assert client.get(f"/payments?limit=2&after={ids[-1]}").status_code == 204
 
 
@@ -195,8 +195,8 @@ def test_after_the_last_payment_the_response_is_204(client, numbered):
         ("ticket_id=table-5", []),
     ],
 )
-def test_payments_are_filtered_by_their_values(client, numbered, insert_link, query, found):
-    ids = numbered(
+def test_payments_are_filtered_by_their_values(client, insert_numbered, insert_link, query, found):
+    ids = insert_numbered(
         {"method_id": CASH, "currency_id": EUR},
         {"method_id": CREDIT_CARD, "currency_id": EUR},
         {"method_id": CASH, "currency_id": BTC},
@@ -222,11 +222,11 @@ def test_payments_are_filtered_by_their_values(client, numbered, insert_link, qu
         ("created_to=2026-11-22T11:00:00Z&ticket_id=table-4", [2]),
     ],
 )
-def test_payments_are_filtered_by_when_they_were_recorded(client, numbered, insert_link, monkeypatch, query, found):
+def test_payments_are_filtered_by_time(client, insert_numbered, insert_link, monkeypatch, query, found):
     # Not in the order of their ids.
     hours = {"13": CREDIT_CARD, "11": CASH, "10": CASH, "12": CREDIT_CARD}
     moments = {hour: f"2026-11-22 {hour}:00:00.000000+00:00" for hour in hours}
-    ids = numbered(*({"created_at": moments[hour], "method_id": method_id} for hour, method_id in hours.items()))
+    ids = insert_numbered(*({"created_at": moments[hour], "method_id": method_id} for hour, method_id in hours.items()))
     for linked in ids[2:]:
         insert_link(payment_id=linked, ticket_id="table-4")
     assert ids_of(client.get(f"/payments?{query}")) == [ids[index] for index in found]

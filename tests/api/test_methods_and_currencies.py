@@ -1,4 +1,4 @@
-"""GET /payments/methods and /payments/currencies, and one of each"""
+"""GET /payments/methods and /payments/currencies, and GET of one of each"""
 import re
 
 import pytest

@@ -1,4 +1,4 @@
-"""Amounts, from the wire to the disk and back"""
+"""Amounts, in requests, in the database and in responses"""
 from decimal import Decimal
 
 import pytest
@@ -9,7 +9,7 @@ from ..support.payments import BTC, CASH, EUR, payment
 
 @pytest.fixture
 def store_and_read(client):
-    """Record a payment whose amount is spelt as given and return how the service spells it."""
+    """Record a payment of an amount, given as JSON text. Return the amount in the response as text."""
 
     def pass_through(amount, currency_id):
         body = f'{{"method_id": "{CASH}", "currency_id": "{currency_id}", "amount": {amount}}}'

@@ -1,4 +1,4 @@
-"""/openapi.json, held against the routes and the API page"""
+"""/openapi.json, compared with the routes and the API page"""
 import re
 
 import pytest
@@ -22,7 +22,7 @@ def document(app):
 
 @pytest.fixture
 def operations(document):
-    """Return the operations by method and path, without those that need no token."""
+    """Return the operations that need a token, by method and path."""
     return {
         (method.upper(), path): operation
         for path, item in document["paths"].items()
@@ -32,7 +32,7 @@ def operations(document):
 
 
 def references(node):
-    """Find every $ref below a node of the document."""
+    """Yield every $ref below a node of the document."""
     if isinstance(node, dict):
         for key, value in node.items():
             yield from [value] if key == "$ref" else references(value)

@@ -1,4 +1,4 @@
-"""Which web pages may call"""
+"""Requests of web pages of other origins"""
 import pytest
 
 from payments_service import SettingError
@@ -14,7 +14,7 @@ OFFICE = "https://office.example"
 
 HOST = "till.example:8443"
 
-# As Go's http.CrossOriginProtection decides, for a service that is called at this host.
+# The decisions of Go's http.CrossOriginProtection for a service at this host.
 PASS = [
     {},
     {"Sec-Fetch-Site": "same-origin"},

@@ -1,4 +1,4 @@
-"""Which permission opens which operation, by the API page"""
+"""The permission of each operation, by the API page"""
 import pytest
 from flask.testing import FlaskClient
 

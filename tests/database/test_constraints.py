@@ -1,4 +1,4 @@
-"""What the database itself keeps true, whatever the code above it does, and how its faults are answered"""
+"""The constraints of the tables"""
 import pytest
 
 from ..support.payments import BTC, OTHER_ID, UNKNOWN, payment

@@ -1,4 +1,4 @@
-"""A database that the first release made, brought up to date"""
+"""Migrating a database of the first release"""
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -14,7 +14,7 @@ from ..support.tokens import make_token
 
 pytestmark = pytest.mark.empty_database
 
-# Of UUIDs that are not of version 7, and of one of a time to come.
+# UUIDs that are not of version 7, and one with a time in the future.
 OTHERS = [
     "0b8f6c1e-5d2a-4f7b-9c3e-8a1d7f20e6b4",
     "ffffffff-ffff-4fff-bfff-ffffffffffff",
@@ -25,14 +25,14 @@ OTHERS = [
 
 @pytest.fixture
 def old_rows(database_url, rows):
-    """Make the database of the first release, with payments that were not recorded by it besides those that were."""
+    """Load the database of the first release and return a connection to it."""
     load_first_release(database_url)
     return rows
 
 
 @pytest.fixture
 def old_client(old_rows, make_new_app):
-    """Make a client of the service on that database."""
+    """Migrate that database and make a client of the service on it."""
     app = make_new_app()
     assert migrate(app)[0] == "0002_versions_and_times"
     return client_of(app, make_token())

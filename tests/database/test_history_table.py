@@ -1,4 +1,4 @@
-"""The history's table: rows are added, never changed or deleted"""
+"""The table of the history: rows cannot be changed or deleted"""
 import pytest
 
 from ..support.history import history_of

@@ -1,4 +1,4 @@
-"""Bringing a database up to date"""
+"""Migrations"""
 import fcntl
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ TABLES = ["method", "currency", "payment", "ticket_payment", "history", "idempot
 
 
 def dump(rows: Rows) -> list[str]:
-    """Return all that a database holds, as text."""
+    """Return the whole content of a database as text."""
     if rows.is_sqlite:
         return list(rows.connection.iterdump())
     catalogue = "SELECT * FROM pg_catalog.{} WHERE {} >= 16384 ORDER BY 1, 2"
@@ -49,7 +49,7 @@ def test_every_installation_starts_with_the_same_rows(make_app, new_database):
 
 @pytest.fixture
 def further_migration(tmp_path, monkeypatch):
-    """Add a migration, with the given body, to those that the service has."""
+    """Add a migration with the given body to those of the service."""
     for path in database.MIGRATIONS.glob("0*.py"):
         (tmp_path / path.name).write_text(path.read_text())
     monkeypatch.setattr(database, "MIGRATIONS", tmp_path)

@@ -1,4 +1,4 @@
-"""What is PostgreSQL's own: its sessions, its locks between rows, and a server that goes away and comes back"""
+"""PostgreSQL only: sessions, row locks, and servers that stop and restart"""
 import contextlib
 import os
 import signal
@@ -249,7 +249,7 @@ def test_a_deadlock_is_retried(client, add_payment, link, rows):
     for number in (1, 2):
         link(add_payment(), "ticket-1")
     first, second = rows.all("SELECT payment_id FROM ticket_payment ORDER BY payment_id")
-    # This session waits longer before it looks for a deadlock, so that the service's is the one that is undone.
+    # This session checks for deadlocks later than the service's, so PostgreSQL rolls back the service's.
     rows.execute("BEGIN")
     rows.execute("SELECT 1 FROM ticket_payment WHERE payment_id = ? FOR UPDATE", *second)
     with ThreadPoolExecutor(1) as other:
@@ -263,7 +263,7 @@ def test_a_deadlock_is_retried(client, add_payment, link, rows):
 
 @pytest.fixture
 def fail_inserts(app, rows):
-    """Let so many inserts of payments fail with an error of PostgreSQL's, and return a count of them."""
+    """Make a number of inserts of payments fail with a SQLSTATE. Return a function that counts the attempts."""
 
     def fail(times, sqlstate):
         rows.execute("CREATE SEQUENCE tried")
@@ -365,7 +365,7 @@ def postgresql_server():
 
 @pytest.fixture
 def server_on_it(postgresql_server, start_server) -> Server:
-    """Start the service on it."""
+    """Start the service on that PostgreSQL server."""
     return start_server(DATABASE_URL=postgresql_server.url())
 
 

@@ -1,4 +1,4 @@
-"""How the database runs the queries of lists"""
+"""Query plans of lists"""
 import re
 
 import pytest
@@ -8,7 +8,7 @@ from ..support.engines import on_sqlite
 from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, EUR
 
 AFTER = "00000000-0000-0000-0000-0000000007d0"
-# By which index each list is found.
+# The index that each list uses.
 LISTS = {
     "": "payment_pkey",
     f"after={AFTER}": "payment_pkey",
@@ -30,7 +30,7 @@ LISTS = {
 
 @pytest.fixture
 def plans_of(app, client, rows, insert_payments, monkeypatch):
-    """Return how the database goes about the queries of a list, of which each thing to ask for leaves few payments."""
+    """Return the query plans of a list, in a database in which each filter selects few payments."""
     insert_payments(
         *(
             {
@@ -74,7 +74,7 @@ def test_each_list_uses_an_index(plans_of, rows, query, index):
         index = index.replace("payment_pkey", "sqlite_autoindex_payment_1")
     plans = plans_of(query)
     assert [line for line in plans if re.search(rf"(USING|Scan).* {index}\b", line)], plans
-    # SQLite calls by these aliases what is written as JSON, and the ids of a span of time.
+    # `page` and `found` are the aliases of subqueries.
     whole = [line for line in plans if re.search(r"SCAN (?!page|found)|Seq Scan on (ticket_)?payment", line)]
     assert not [line for line in whole if query or index not in line], plans
 

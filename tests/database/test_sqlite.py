@@ -1,4 +1,4 @@
-"""What is SQLite's own: its locks, its file and the disk below it"""
+"""SQLite only: locks, files and disks"""
 import contextlib
 import gc
 import json
@@ -108,7 +108,7 @@ def test_writers_of_one_process_wait_outside_sqlite(short_timeouts, client, post
 def test_writers_of_two_processes_wait_outside_sqlite(
     short_timeouts, make_app, client, post_during_a_write, caplog
 ):
-    # As in another process, for it shares no lock of Python's.
+    # As in another process: the applications share no lock of Python.
     assert post_during_a_write(make_app()).status_code == 503
     assert "writes of other processes took too long" in caplog.text
     assert client.post("/payments", json=payment()).status_code == 201
@@ -123,7 +123,7 @@ def test_a_missing_folder_gives_503(client, file):
 
 @pytest.fixture
 def many_payments(rows, insert_payments):
-    """Insert enough payments for several pages, and write all into the one file."""
+    """Insert payments for several pages of the file, and move them from the -wal file into it."""
     insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(2000)))
     rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -189,7 +189,7 @@ def test_a_wal_file_without_its_database_stops_the_start(server, start_server, f
 
 def test_a_write_interrupted_by_a_power_cut_is_rolled_back(app, many_payments, rows, start_server, file):
     database.close(app)
-    # As in the first moments of a database, before it has a -wal.
+    # As in a new database, which has no -wal file yet.
     rows.execute("PRAGMA journal_mode = delete")
     rows.execute("PRAGMA cache_size = 1")
     rows.execute("BEGIN")
@@ -240,7 +240,7 @@ def test_a_full_disk_gives_503_until_there_is_room(server, file, room):
 def test_a_payment_is_synced_before_it_is_acknowledged(start_server, tmp_path):
     trace = tmp_path / "trace"
     calls = "trace=pwrite64,fsync,fdatasync,sendto"
-    # -D: strace is not in between, so that the server is the process that is started.
+    # -D: the process that is started is the server, not strace.
     server = start_server(command=["strace", "-D", "-f", "-y", "-o", trace, "-e", calls])
     assert server.request("POST", "/payments", payment())[0] == 201
     assert server.stop() == 0

@@ -1,4 +1,4 @@
-"""Any amount that a currency allows comes back as the same text, any other is refused"""
+"""Random amounts: allowed ones are returned as the same text, others are rejected"""
 from decimal import Decimal
 
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 from ..support.engines import on_one_engine
 from ..support.payments import BTC, CASH, EUR
 
-# Each test has one database for all its examples, and the same examples each time.
+# A test uses one database for all its examples, which are the same in each run.
 many = settings(
     max_examples=200,
     derandomize=True,
@@ -20,7 +20,7 @@ DECIMALS = {EUR: 2, BTC: 8, "JPY": 0}
 
 @pytest.fixture
 def post_amount(app, client):
-    """Post a payment of an amount, which is JSON text, in a currency."""
+    """Post a payment of an amount, given as JSON text, in a currency."""
     yen = app.test_cli_runner().invoke(args=["currencies", "add", "JPY", "--decimals", "0"]).output.strip()
 
     def post(currency, amount):

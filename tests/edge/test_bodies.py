@@ -1,4 +1,4 @@
-"""What is JSON and what is not"""
+"""Bodies that are not JSON, or not acceptable JSON"""
 import pytest
 
 from ..support.engines import on_one_engine

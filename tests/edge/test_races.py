@@ -1,4 +1,4 @@
-"""Requests at the same time"""
+"""Concurrent requests"""
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -84,7 +84,7 @@ def test_six_concurrent_requests_with_one_key_pay_once(start_server, processes):
     ids = []
     with ThreadPoolExecutor(6) as tills:
         for number in range(40):
-            # Every other one with a transaction_id, which by itself would be refused the second time.
+            # Every other payment has a transaction_id, which alone would be rejected the second time.
             key, body = f"key-{number}", payment(transaction_id=f"txn-{number}" if number % 2 else "")
             answers = list(tills.map(pay, range(6)))
             assert [status for status, _ in answers] == [201] * 6, answers

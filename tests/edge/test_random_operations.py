@@ -1,4 +1,4 @@
-"""A random run of operations, and the history that it leaves"""
+"""The history after a random run of operations"""
 import random
 from decimal import Decimal
 
@@ -11,7 +11,7 @@ LINKS = "/payments/ticket-payments"
 
 
 class Model:
-    """What a history has to say, by what was answered to a random run of operations."""
+    """The expected histories after random operations, derived from their responses."""
 
     def __init__(self, client, seed):
         self.client, self.random = client, random.Random(seed)

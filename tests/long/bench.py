@@ -1,5 +1,5 @@
-"""Measure the service beside a constant answer behind the same waitress, large databases beside small ones, and a long
-list beside a script that writes out the same rows
+"""Compare the service with a constant response of waitress, large databases with small ones, and a long list with a
+script that writes the same rows
 
     python -m tests.long.bench --engine postgresql --seed 7
 
@@ -49,7 +49,7 @@ PACKAGES = ["flask", "flask-smorest", "peewee", "pyjwt", "waitress", "marshmallo
 FLOOR = [PROJECT / "tests" / "long" / "floor.py"]
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 
-# The payments with the numbers up to a count, and that each was created.
+# Numbered payments, and the history entry of each.
 NUMBERS = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})"
 NUMBERED_ID = {
     "sqlite": "printf('00000000000070008000%012x', n)",
@@ -66,24 +66,24 @@ INSERT INTO history (payment_id, at, user_id, request_id, action, after)
 
 
 class Measured(NamedTuple):
-    """What a client saw: how long each answer took, in seconds, for how long it asked, and how busy it was."""
+    """A client's measurements: the seconds each response took, the seconds in all, and its share of a processor."""
 
     answers: list[Any]
     seconds: Any
     busy: Any
 
     def rate(self) -> Any:
-        """Return how many answers came in a second."""
+        """Return the responses in a second."""
         return len(self.answers) / self.seconds
 
 
 def id_of(number: int) -> str:
-    """Return the id of a payment that `fill` has made."""
+    """Return the id of a payment that `fill` has inserted."""
     return f"00000000-0000-7000-8000-{number:012x}"
 
 
 def fill(url: str, count: int) -> None:
-    """Put so many payments into a database beside the service."""
+    """Insert a number of payments into a database beside the service."""
     rows = Rows(url)
     engine = "sqlite" if rows.is_sqlite else "postgresql"
     parts = {"numbers": NUMBERS.format(count=count), "id": NUMBERED_ID[engine]}
@@ -100,7 +100,7 @@ def fill(url: str, count: int) -> None:
 
 
 def gets(payments: int, seed: str) -> Iterator[bytes]:
-    """Yield requests that read a payment, each any of the first so many."""
+    """Yield requests that read a random payment of the first ones."""
     chance = random.Random(seed)
     cookie = f"Cookie: accessToken={make_token(exp=2**33)}"
     while True:
@@ -120,7 +120,7 @@ REQUESTS = {"GET": gets, "POST": posts}
 
 
 def ask(port: int, method: str, payments: int, seed: str, seconds: int = SECONDS) -> Measured:
-    """Keep CONNECTIONS connections busy for some seconds, each with a request after the other."""
+    """Send requests on CONNECTIONS connections for some seconds, one after the other on each."""
     requests = REQUESTS[method](payments, seed)
     answers = []
     with contextlib.ExitStack() as things:
@@ -149,14 +149,14 @@ def ask(port: int, method: str, payments: int, seed: str, seconds: int = SECONDS
 
 
 def is_whole(answer: bytes) -> bool:
-    """Tell whether an answer has come to its end; raises an AssertionError for a refusal."""
+    """Tell whether a response is complete. Raises an AssertionError for an error."""
     head, found, body = answer.partition(b"\r\n\r\n")
     assert answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")), answer or "the service closed the connection"
     return bool(found) and len(body) == int(LENGTH.search(head + b"\r\n")[1])
 
 
 class Bench:
-    """The floor and the services that are compared, each on a database of its own, and the client."""
+    """The floor, the services that are compared, each on its own database, and the client."""
 
     def __init__(self, engine: str, seed: int, things: contextlib.ExitStack) -> None:
         self.seed, self.things = seed, things
@@ -179,7 +179,7 @@ class Bench:
         return server
 
     def new_database(self, payments: int) -> str:
-        """Return the URL of a database with so many payments."""
+        """Create a database with a number of payments and return its URL."""
         url = self.postgresql.create() if self.postgresql else f"sqlite:///{self.folder}/{payments}.db"
         self.start(url).stop()
         fill(url, payments)
@@ -195,13 +195,13 @@ class Bench:
         return median(measured.rate() for measured in self.measured[name])
 
     def quantile(self, name: Any, thousandths: int) -> Any:
-        """Return how long so many thousandths of all answers took at most, in milliseconds."""
+        """Return a quantile, in thousandths, of the milliseconds that responses took."""
         answers = sorted(answer for measured in self.measured[name] for answer in measured.answers)
         return 1000 * answers[len(answers) * thousandths // 1000]
 
 
 def start_up(bench: Bench, url: str) -> tuple[Any, Any]:
-    """Return how long the service takes from its start to its first answer, and Python to import what it stands on."""
+    """Return the seconds from the service's start to its first response, and those to import its libraries."""
     service, imports = [], []
     for _ in range(STARTS):
         began = perf_counter()
@@ -216,12 +216,12 @@ def start_up(bench: Bench, url: str) -> tuple[Any, Any]:
 
 
 def row(what: str, figure: str, remark: str = "", aim: str = "") -> str:
-    """Return a line of the table, with what the figure should be."""
+    """Return a line of the table, with the figure's target."""
     return f"{what:<52}{figure:>8}  {aim:<14}{remark}".rstrip()
 
 
 def describe(engine: str, seed: int) -> Iterator[str]:
-    """Yield what the figures depend on."""
+    """Yield the lines that describe the machine and the run."""
     yield f"{os.cpu_count()} processors {platform.machine()}, {platform.system()} {platform.release()}"
     yield f"Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     yield f"{engine}{' without fsync' if engine == 'postgresql' else ''}, seed {seed}"
@@ -230,7 +230,7 @@ def describe(engine: str, seed: int) -> Iterator[str]:
 
 
 def run(engine: str, seed: int) -> Iterator[str]:
-    """Measure everything; yield the lines of the table."""
+    """Measure everything. Yield the lines of the table."""
     yield from describe(engine, seed)
     with contextlib.ExitStack() as things:
         bench = Bench(engine, seed, things)
@@ -250,7 +250,7 @@ def run(engine: str, seed: int) -> Iterator[str]:
 
 
 def time_of(server: Server, path: str) -> Any:
-    """Return how long an answer takes, on a connection of its own."""
+    """Return the median seconds of a response, each on a connection of its own."""
     taken = []
     for _ in range(10 * ROUNDS):
         began = perf_counter()
@@ -261,7 +261,7 @@ def time_of(server: Server, path: str) -> Any:
 
 
 def long_list(bench: Bench, large: str) -> Iterator[str]:
-    """Measure the list of MANY payments and what a script does with the same rows; yield the lines of the table."""
+    """Measure the list of MANY payments and a script with the same rows. Yield the lines of the table."""
     server = bench.start(large)
     alone = time_of(server, f"/payments/{id_of(MANY // 2)}")
     read, written = [], []
@@ -282,7 +282,7 @@ def long_list(bench: Bench, large: str) -> Iterator[str]:
 
 
 def rates(bench: Bench, small: str, large: str) -> Iterator[str]:
-    """Measure single requests on the two databases and the floor, in turns; yield the lines of the table."""
+    """Measure single requests on the two databases and the floor, in turns. Yield the lines of the table."""
     floor = bench.start(small, *FLOOR)
     services = {FEW: bench.start(small), MANY: bench.start(large)}
     for _ in range(ROUNDS):
@@ -303,7 +303,7 @@ def rates(bench: Bench, small: str, large: str) -> Iterator[str]:
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="make bench", description="Measure the service beside a constant answer.")
     parser.add_argument("--engine", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))

@@ -1,4 +1,4 @@
-"""The long list of `make bench`: the service's, and the same rows written out in plain Python"""
+"""The long list of `make bench`: that of the service, and the same rows written by a script"""
 import contextlib
 import json
 import os
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..support.rows import Rows
 from ..support.server import Server
 
-# At most so much is read at once; a slow reader pauses after each of the first few, which is 1 MiB a second.
+# The bytes of one read. A slow reader pauses after each of the first parts: 1 MiB a second.
 PART_BYTES = 64 * 1024
 PAUSE = 1 / 16
 SLOW_PARTS = 64
@@ -24,7 +24,7 @@ FROM payment JOIN currency ON currency.id = currency_id ORDER BY payment.id
 
 
 class Listed(NamedTuple):
-    """When a list's first byte came and its last, in seconds, and how many KiB of memory the server took meanwhile."""
+    """The seconds to a list's first byte and to its last, and the server's growth of memory in KiB."""
 
     first_byte: Any
     seconds: Any
@@ -32,13 +32,13 @@ class Listed(NamedTuple):
 
 
 def resident(server: Server) -> int:
-    """Return how much memory a server has, in KiB."""
+    """Return the resident memory of a server in KiB."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     return int(re.search(r"VmRSS:\s*(\d+) kB", status)[1])
 
 
 def read_list(server: Server, slow: bool = False) -> Listed:
-    """Read the list of all payments; raises `http.client.IncompleteRead` if it is broken off."""
+    """Read the list of all payments. Raises `http.client.IncompleteRead` if it is cut off."""
     before = most = resident(server)
     began = perf_counter()
     with contextlib.closing(server.send("GET", "/payments")) as connection:
@@ -56,7 +56,7 @@ def read_list(server: Server, slow: bool = False) -> Listed:
 
 
 def write_out(url: str) -> Any:
-    """Write all payments out as JSON as any script would, with ids as the database has them; return the seconds."""
+    """Write all payments as JSON as a script would, with ids as the database has them. Return the seconds."""
     rows = Rows(url)
     began = perf_counter()
     with open(os.devnull, "w") as out:
@@ -64,7 +64,7 @@ def write_out(url: str) -> Any:
         for payment_id, method_id, currency_id, transaction_id, minor_units, decimals in rows.execute(PAYMENTS):
             names = {"id": payment_id, "method_id": method_id, "currency_id": currency_id}
             text = json.dumps(names | {"transaction_id": transaction_id})
-            # json knows no Decimal.
+            # The json module does not support Decimal.
             out.write(f'{separator}{text[:-1]}, "amount": {Decimal(minor_units).scaleb(-decimals):f}}}')
             separator = ","
         out.write("]")

@@ -1,4 +1,4 @@
-"""A constant answer behind waitress, without a framework or a database: the floor that `make bench` compares with
+"""A constant response of waitress, without a framework or a database: the floor of `make bench`
 
     PAYMENTS_PORT=9155 PAYMENTS_THREADS=8 python tests/long/floor.py
 """
@@ -14,7 +14,7 @@ BODY = (
 
 
 def app(environ, start_response):
-    """Answer every request alike."""
+    """Give every request the same response."""
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(BODY)))])
     return [BODY]
 

@@ -1,4 +1,4 @@
-"""Let schemathesis call every operation of /openapi.json with what it describes and with what it does not
+"""Let schemathesis call every operation of /openapi.json with valid and invalid input
 
     python -m tests.long.fuzz --examples 500 --seed 7
 """
@@ -15,26 +15,26 @@ from ..support.project import PROJECT, environment
 from ..support.server import Server
 from ..support.tokens import SECRET, make_token
 
-# How schemathesis signs in, and the refusals that no document can foretell.
+# The token of schemathesis, and errors that the document cannot predict.
 CONFIGURATION = """
 [auth.openapi.accessToken]
 api_key = "${ACCESS_TOKEN}"
 
 [checks.positive_data_acceptance]
-# 412: an ETag that the payment does not have. 422: an id that names nothing, or more than the currency can hold.
+# 412: an outdated ETag. 422: an unknown id, or an amount that the currency cannot hold.
 expected-statuses = ["2xx", 304, 404, 409, 412, 422]
 """
 
 
 def fuzz(server: Server, folder: Path, examples: int, seed: int) -> str:
-    """Run every check of schemathesis with so many examples for each operation; return its report.
+    """Run every check of schemathesis with a number of examples for each operation. Return its report.
 
-    Raises an AssertionError with the report if a check fails, and with the log if the service does.
+    Raises an AssertionError with the report if a check fails, and with the log if the service fails.
     """
     (folder / "schemathesis.toml").write_text(CONFIGURATION)
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{server.port}/openapi.json"]
     command += ["--checks", "all", "--max-examples", str(examples), "--seed", str(seed), "--no-color"]
-    # They need no token, and to who has none all other methods are answered 401, which schemathesis takes for a 405.
+    # They need no token. Without one other methods give 401, where schemathesis expects 405.
     command += ["--exclude-path-regex", "^/(health|metrics)"]
     settings = environment() | {"ACCESS_TOKEN": make_token(exp=2**33)}
     result = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)
@@ -45,7 +45,7 @@ def fuzz(server: Server, folder: Path, examples: int, seed: int) -> str:
 
 
 def main() -> None:
-    """Run what the command line asks for, on both engines."""
+    """Run the command on both engines."""
     parser = argparse.ArgumentParser(prog="make fuzz", description="Call every operation with all kinds of input.")
     parser.add_argument("--examples", type=int, default=500)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))

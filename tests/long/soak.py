@@ -1,4 +1,4 @@
-"""Kill the service, or its PostgreSQL, again and again while tills pay, and see that nothing is lost or doubled
+"""Kill the service or its PostgreSQL repeatedly while tills pay, and check that nothing is lost or duplicated
 
     python -m tests.long.soak --kills 100 --seed 7
 """
@@ -33,7 +33,7 @@ Answer = tuple[int, Any] | None
 
 @dataclass
 class Ledger:
-    """What the tills know: what was acknowledged, and how often they had to ask again."""
+    """What the tills know: what was acknowledged, and how often they had to retry."""
 
     payments: dict[str, dict[str, Any]] = field(default_factory=dict)
     links: list[tuple[str, str]] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Ledger:
 
 
 class Till:
-    """A client that pays and links until the end of the run, and knows what was answered."""
+    """A client that pays and links until the end of the run and records the responses."""
 
     def __init__(self, number: int, seed: int, box: "Box") -> None:
         self.number, self.box, self.ledger = number, box, Ledger()
@@ -77,7 +77,7 @@ class Till:
             "transaction_id": transaction_id,
             "amount": Decimal(self.random.randrange(10**15)).scaleb(-decimals),
         }
-        # Some tills know nothing of keys, and are told by a 409 that their payment is there.
+        # Some tills use no keys. A 409 tells them that their payment is recorded.
         keyed = not transaction_id or self.random.random() < 1 / 2
         status, answer = self.send("/payments", body, {"Idempotency-Key": next(self.keys)} if keyed else {})
         if status == 201:
@@ -99,7 +99,7 @@ class Till:
             self.ledger.wrong_answers.append((body, status, answer))
 
     def send(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
-        """Send a request until it is answered, or the box is closed."""
+        """Retry a request until there is a response, or the box is closed."""
         while not self.box.closed.is_set():
             answer = self.box.ask("POST", path, body, headers)
             if answer and answer[0] != 503:
@@ -109,11 +109,11 @@ class Till:
 
 
 class Box:
-    """The service on a database, both of which may be killed and started again."""
+    """The service on a database. Both may be killed and restarted."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        # Tills begin nothing more once it is closing, and do not try again once it is closed for good.
+        # Tills start nothing more once it is closing, and do not retry once it is closed.
         self.closing, self.closed = threading.Event(), threading.Event()
         self.start()
 
@@ -124,27 +124,27 @@ class Box:
         assert self.server.port, self.server.log
 
     def launch(self) -> Server:
-        """Start the service and do not wait for it."""
+        """Start the service without waiting for it."""
         return Server(PROJECT, {"DATABASE_URL": self.url, "JWT_SECRET": SECRET})
 
     def kill(self) -> None:
-        """End the service with no chance to finish anything."""
+        """Kill the service."""
         self.server.stop(signal.SIGKILL)
 
     def ask(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
-        """Send a request and return its answer, None if there was none."""
+        """Send a request and return its response, None if there was none."""
         try:
             answer = self.server.request(method, path, body, **headers)
         except (OSError, http.client.HTTPException, json.JSONDecodeError):
             answer = None
         if answer is None or answer[0] == 503:
-            # A till that tried again at once would only keep the box from coming back.
+            # Immediate retries would delay the restart.
             sleep(1 / 50)
         return answer
 
 
 def kill_service(box: Box, chance: random.Random) -> None:
-    """Kill the service and start it again, now and then in the middle of its start."""
+    """Kill the service and restart it, sometimes in the middle of its start."""
     box.kill()
     while chance.random() < 1 / 4:
         started = box.launch()
@@ -235,7 +235,7 @@ def check(box: Box, ledger: Ledger) -> None:
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="make soak", description="Kill the service while tills pay.")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))

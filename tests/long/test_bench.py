@@ -1,4 +1,4 @@
-"""The benchmark runs; `make bench` does so for long enough that its figures mean something"""
+"""A short run of the benchmark. `make bench` runs it long enough for meaningful figures"""
 import pytest
 
 from . import bench

@@ -1,4 +1,4 @@
-"""The service keeps to its own document, whatever it is sent; `make fuzz` tries for longer"""
+"""A short run of schemathesis. `make fuzz` runs a long one"""
 from .fuzz import fuzz
 
 

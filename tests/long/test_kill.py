@@ -1,4 +1,4 @@
-"""Nothing that was acknowledged is lost or doubled, whatever is killed; `make soak` does it for longer"""
+"""A few kills: nothing acknowledged is lost or duplicated. `make soak` runs many"""
 import pytest
 
 from .soak import RUNS, run

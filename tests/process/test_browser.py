@@ -1,4 +1,4 @@
-"""Pages in a real browser: what those of other origins make it do with the token's cookie, and what trusted ones can"""
+"""Pages in a real browser, of other origins and of trusted ones"""
 import contextlib
 import http.client
 import http.server
@@ -19,10 +19,10 @@ from ..support.waiting import wait_until
 
 pytestmark = [on_sqlite, pytest.mark.skipif(not BROWSER, reason="Chromium is not installed")]
 
-# Chromium has a mode that keeps cookies from other sites' pages; 0 turns it off.
+# 0 turns off the mode in which Chromium blocks cookies of other sites.
 PREFERENCES = {"profile": {"cookie_controls_mode": 0}}
 
-# The service is at 127.0.0.1. A cookie is for all ports of a host, so a page on another one is of the same site.
+# The service is at 127.0.0.1. Cookies ignore ports, so a page on another port is of the same site.
 SITES = pytest.mark.parametrize(("host", "site"), [("127.0.0.1", "same-site"), ("localhost", "cross-site")])
 
 CALLING_PAGE = """<!doctype html><script type="module">
@@ -44,17 +44,17 @@ FORM_PAGE = """<!doctype html><form method="post" enctype="text/plain" action="%
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """What a `Site` answers."""
+    """The request handler of a `Site`."""
 
     # Browsers open connections that they may not use.
     timeout = 30
 
     def respond(self):
-        """Answer a request of any method."""
+        """Respond to a request of any method."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         path, _, query = self.path.partition("?")
         if path == "/sign-in":
-            # So that pages of other sites send it too: by default browsers keep it from most of what they send.
+            # SameSite=None, so that pages of other sites send it too.
             cookie = f"accessToken={make_token()}; Path=/; HttpOnly; Secure; SameSite=None"
             self.answer(303, [("Location", query), ("Set-Cookie", cookie)])
         elif path == "/page":
@@ -70,7 +70,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = do_OPTIONS = respond
 
     def pass_on(self, body):
-        """Answer what the service answers, and note it."""
+        """Pass a request on to the service and note it."""
         connection = http.client.HTTPConnection("127.0.0.1", self.server.service.port, timeout=30)
         with contextlib.closing(connection):
             connection.request(self.command, self.path, body, dict(self.headers))
@@ -80,7 +80,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(response.status, response.getheaders(), response.read())
 
     def answer(self, status, headers=(), body=b""):
-        """Send an answer, whose end is that of the connection."""
+        """Send a response that ends with the connection."""
         self.send_response_only(status)
         for name, value in headers:
             self.send_header(name, value)
@@ -92,9 +92,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Site(http.server.ThreadingHTTPServer):
-    """A page and, where there is one, the service beside it as behind nginx; `notes` tell what that was asked.
+    """A server of a page. It passes requests on to the service, if there is one, and notes them in `notes`.
 
-    A note is the method, Sec-Fetch-Site, whether the token came with it, and the status of the answer.
+    A note is the method, Sec-Fetch-Site, whether there was a token, and the status of the response.
     """
 
     # So that closing it waits for its threads.
@@ -108,13 +108,13 @@ class Site(http.server.ThreadingHTTPServer):
         self.notes = []
 
     def origin(self, host="127.0.0.1"):
-        """Return its origin by one of its names."""
+        """Return its origin under one of its host names."""
         return f"http://{host}:{self.server_port}"
 
 
 @pytest.fixture
 def make_site():
-    """Make sites, which are closed after the test."""
+    """Start sites, which are closed after the test."""
     with contextlib.ExitStack() as opened:
 
         def make():
@@ -130,19 +130,19 @@ def make_site():
 
 @pytest.fixture
 def front(make_site):
-    """Make the site in front of the service, still without it."""
+    """Start the site that passes requests on to the service."""
     return make_site()
 
 
 @pytest.fixture
 def elsewhere(make_site):
-    """Make a site without the service."""
+    """Start a site without the service."""
     return make_site()
 
 
 @pytest.fixture
 def visit(front, elsewhere, tmp_path):
-    """Start browsers that sign in beside the service and then open a page; they are ended after the test."""
+    """Start browsers that sign in and then open a page. They are ended after the test."""
     with contextlib.ExitStack() as started:
 
         def visit(origin, *options):
@@ -166,7 +166,7 @@ def visit(front, elsewhere, tmp_path):
 
 @pytest.fixture
 def call(front, visit):
-    """Let a page call the service, and return what it saw: of each answer its status and text, or an error's name."""
+    """Let a page call the service. Return each response's status and text, or the error's name."""
 
     def call(site, host, calls, *options):
         site.page = CALLING_PAGE % (ENCODER.encode(calls).decode(), front.origin())
@@ -183,7 +183,7 @@ def sent(method, content_type="application/json", **changed):
 
 
 def put_and_delete(server):
-    """Record two payments; return a call that changes the one and a call that deletes the other."""
+    """Record two payments. Return a call that changes one and a call that deletes the other."""
     paths = []
     for transaction_id in ("first", "second"):
         status, answer = server.request("POST", "/payments", payment(transaction_id=transaction_id))
@@ -193,7 +193,7 @@ def put_and_delete(server):
 
 
 def transactions(rows):
-    """Return what tells the stored payments apart."""
+    """Return the transaction ids of the stored payments."""
     return {transaction_id for transaction_id, in rows.all("SELECT transaction_id FROM payment")}
 
 
@@ -210,9 +210,9 @@ def test_a_page_of_another_origin_can_neither_read_nor_write(
         ("/payments", sent("POST")),
         *put_and_delete(front.service),
     ]
-    # Without CORS a page may ask, but sees an answer without status and text.
+    # Without CORS a page may send requests, but cannot see the status and the text of the response.
     assert call(elsewhere, host, calls) == ["TypeError", [0, ""], "TypeError", [0, ""]] + ["TypeError"] * 3
-    # What needs permission by CORS is only asked for, without the cookie, and never sent.
+    # Requests that need CORS are only preflighted, without the cookie, and never sent.
     reads, posts, asks = ("GET", site, True, 200), ("POST", site, True, 403), ("OPTIONS", site, False, 401)
     assert front.notes == [reads] * 2 + [posts] * 2 + [asks] * 3
     assert transactions(rows) == {"first", "second"}
@@ -232,7 +232,7 @@ def test_a_browser_without_preflight_requests_is_rejected(
 @SITES
 def test_a_plain_form_of_another_origin_is_rejected(start_server, front, elsewhere, visit, rows, host, site):
     front.service = start_server()
-    # A text comes last, for the form puts "=" between the name and the value.
+    # The last value is a text, because the form puts "=" between the name and the value.
     body = ENCODER.encode(payment(transaction_id=None) | {"transaction_id": ""}).decode()
     elsewhere.page = FORM_PAGE % (front.origin(), body.removesuffix('"}'))
     visit(elsewhere.origin(host))

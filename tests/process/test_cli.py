@@ -14,7 +14,7 @@ from ..support.tokens import SECRET
 
 @pytest.fixture
 def run(make_new_app):
-    """Run a command; the first finds no database."""
+    """Run a command."""
     runner = make_new_app().test_cli_runner()
     return lambda *args: runner.invoke(args=args)
 

@@ -24,7 +24,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """Start a browser, which is ended after these tests."""
+    """Start a browser for all tests of this module."""
     started = Page(tmp_path_factory.mktemp("browser"))
     yield started
     started.close()
@@ -80,7 +80,7 @@ def test_only_the_service_is_called_and_the_console_is_empty(server, page):
 
 @pytest.fixture
 def serve():
-    """Serve a WSGI application in a thread, which is ended after the test, and return its origin."""
+    """Serve a WSGI application in a thread until the end of the test. Return its origin."""
     with contextlib.ExitStack() as started:
 
         def serve(application):

@@ -19,7 +19,7 @@ from ..support.tokens import SECRET, make_token
 
 @pytest.fixture
 def findings(make_new_app, free_port):
-    """Run the command, by default where nothing listens, and return its exit code and what it found, by subject."""
+    """Run the command, by default with a port nobody listens on. Return its exit code and its findings by subject."""
 
     def run(**settings):
         app = make_new_app(**{"PORT": free_port} | settings)
@@ -35,7 +35,7 @@ def findings(make_new_app, free_port):
 
 @pytest.fixture
 def free_port():
-    """Return a port at which nothing listens."""
+    """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return taken.getsockname()[1]
 
@@ -145,7 +145,7 @@ def test_a_secret_that_others_may_read_is_a_fault(findings, tmp_path):
     code, found = findings(JWT_SECRET=None, JWT_SECRET_FILE=str(file))
     assert code == 1
     assert ("fault", f"access tokens: all users can read the secret: chmod o= {file}") in found["access tokens"]
-    # As of a secret that belongs to root and the service's group.
+    # For a secret that belongs to root and the service's group.
     file.chmod(0o640)
     _, found = findings(JWT_SECRET=None, JWT_SECRET_FILE=str(file))
     assert [level for level, _ in found["access tokens"]] == ["ok"]

@@ -15,7 +15,7 @@ from ..support.tokens import SECRET, make_token
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Copy the project, without what it wrote while running, to a folder of its own."""
+    """Copy the project, without its instance folder."""
     shutil.copytree(PROJECT / "payments_service", tmp_path / "project" / "payments_service")
     shutil.copy(PROJECT / "wsgi.py", tmp_path / "project")
     return tmp_path / "project"

@@ -29,7 +29,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 def run_in_shell(commands, server, **variables):
     """Run commands as they are written, but on the server's port; return what they print."""
-    # As in a terminal: a make that was started by another one prints more.
+    # As in a terminal: a make started by another make prints more.
     settings = {name: value for name, value in environment(JWT_SECRET=SECRET).items() if not name.startswith("MAKE")}
     shell = ["sh", "-euc", commands.replace("9154", str(server.port))]
     result = subprocess.run(shell, cwd=PROJECT, env=settings | variables, capture_output=True, text=True, check=True)

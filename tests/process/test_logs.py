@@ -1,4 +1,4 @@
-"""The log: a line for each request, and nothing in it that is not for a log"""
+"""The log: a line for each request, and no secrets"""
 import json
 import re
 import shlex
@@ -14,13 +14,13 @@ pytestmark = on_sqlite
 
 
 def lines_of(server):
-    """Return what the server has logged, each line as its keys and values."""
+    """Return the lines that the server has logged, as dictionaries."""
     lines = [shlex.split(line) for line in server.log if line.startswith("time=")]
     return [dict(pair.partition("=")[::2] for pair in line) for line in lines]
 
 
 def requests_of(server, count):
-    """Return the lines of so many requests, once they are there."""
+    """Wait for the lines of a number of requests and return them."""
     wait_until(lambda: len([line for line in lines_of(server) if line["event"] == "request"]) >= count)
     return [line for line in lines_of(server) if line["event"] == "request"]
 

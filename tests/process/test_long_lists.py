@@ -13,13 +13,13 @@ from ..support.waiting import wait_until
 
 @pytest.fixture
 def many_payments(insert_payments):
-    """Insert payments for more than one part."""
+    """Insert payments for a list of more than one part."""
     insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(4500)))
 
 
 @pytest.fixture
 def unreadable_payment(many_payments, rows):
-    """Put in, as the last one, a payment in a currency that does not exist."""
+    """Make the last payment one in a currency that does not exist."""
     rows.execute("PRAGMA foreign_keys = off")
     rows.execute("UPDATE payment SET currency_id = ? WHERE id = ?", stored(UNKNOWN), f"{4499:032x}")
 

@@ -1,4 +1,4 @@
-"""A till whose answers get lost after the service has done what it asked for"""
+"""A till whose responses get lost"""
 import contextlib
 import http.client
 import signal
@@ -15,7 +15,7 @@ ATTEMPTS = 20
 
 
 class Proxy:
-    """A proxy that passes requests on, and cuts the connection before the answers of some."""
+    """A proxy that passes requests on, and closes some connections before the response."""
 
     def __init__(self, server):
         self.server = server
@@ -39,7 +39,7 @@ class Proxy:
                 response = service.getresponse()
                 body = response.read()
                 if number % 3 < 2:
-                    # The service has answered, so what it did is on the disk.
+                    # The service has responded, so its change is on the disk.
                     self.lost.append(response.status)
                     continue
                 head = f"HTTP/1.1 {response.status} {response.reason}\r\nContent-Length: {len(body)}\r\n"
@@ -60,7 +60,7 @@ def proxy(server):
 
 
 def send(port, path, body, key):
-    """Send a request until it is answered; return the answer's status, body and whether it was given before."""
+    """Retry a request until there is a response. Return its status, body and Idempotency-Replayed header."""
     headers = {
         "Cookie": f"accessToken={make_token()}", "Content-Type": "application/json", "Idempotency-Key": key
     }

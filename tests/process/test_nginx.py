@@ -1,4 +1,4 @@
-"""The service behind a real nginx, by the file that is shipped for it"""
+"""The service behind nginx, with the shipped configuration"""
 import contextlib
 import http.client
 import http.server
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(not NGINX, reason="nginx is not installed")
 
 @pytest.fixture
 def start_nginx():
-    """Start nginx in front of services on the given ports, with the shipped file or a change of it."""
+    """Start nginx in front of services on the given ports, with the shipped configuration or a changed one."""
     with contextlib.ExitStack() as started:
 
         def start(*ports, site=SITE):
@@ -45,7 +45,7 @@ def start_nginx():
 
 @pytest.fixture
 def nginx(start_nginx):
-    """Start nginx in front of nothing."""
+    """Start nginx in front of a port that nobody listens on."""
     return start_nginx(free_port())
 
 
@@ -67,7 +67,7 @@ def record():
 
 @pytest.fixture
 def recorded(record, start_nginx):
-    """Start a recorder behind nginx; return both."""
+    """Start a recorder behind nginx. Return both."""
     # After the recorder, so that nginx ends first and its connections with it.
     recorder = record()
     return recorder, start_nginx(recorder.server_port)
@@ -79,7 +79,7 @@ def get(path: str, *headers: str) -> bytes:
 
 
 def half_a_post(connections: contextlib.ExitStack, nginx: Nginx, body: bytes) -> tuple[socket.socket, bytes]:
-    """Send all of a POST but the last bytes of its body; return its connection and those."""
+    """Send a POST without the last bytes of its body. Return its connection and these bytes."""
     connection = connections.enter_context(socket.create_connection(("127.0.0.1", nginx.port), timeout=30))
     head = f"POST /payments HTTP/1.1\r\nHost: box\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
     head += f"Content-Type: application/json\r\nCookie: accessToken={make_token()}\r\n\r\n"
@@ -233,7 +233,7 @@ def test_a_client_that_sends_requests_too_fast_gets_429(nginx):
         connection.sendall(asked)
         answers = b"".join(iter(lambda: connection.recv(65536), b"")).decode().split("HTTP/1.1 ")[1:]
     assert len(answers) == 500
-    # What fifty tills send at once would be passed on.
+    # The requests of fifty tills are passed on.
     assert {answer[:3] for answer in answers[:300]} == {"502"}
     refused = [answer for answer in answers if answer.startswith("429")]
     assert refused
@@ -276,7 +276,7 @@ def test_copies_are_used_in_turn(record, start_nginx):
 def test_a_killed_copy_is_skipped(start_server, start_nginx):
     copies = [start_server(), start_server()]
     nginx = start_nginx(*(copy.port for copy in copies), site=example(SECOND_COPY))
-    # So that there are connections to both.
+    # Open connections to both.
     assert [nginx.request("GET", "/payments/methods")[0] for _ in range(4)] == [200] * 4
     copies[0].process.kill()
     copies[0].wait()
@@ -293,16 +293,16 @@ def test_a_post_lost_by_a_killed_copy_is_not_retried(start_server, start_nginx, 
     with contextlib.closing(nginx.send("POST", "/payments", payment())) as waiting:
         wait_until(lambda: rows.all("SELECT 1 FROM pg_locks WHERE NOT granted"))
         copies[0].process.kill()
-        # The other one would wait for the lock.
+        # The other copy would wait for the lock.
         assert waiting.getresponse().status == 502
     rows.unlock()
     assert nginx.request("GET", "/payments")[0] == 204
-    # A till sends it again.
+    # A till retries it.
     assert nginx.request("POST", "/payments", payment())[0] == 201
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate for 127.0.0.1 and its key and return where they are."""
+    """Write a certificate for localhost and its key. Return their paths."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)

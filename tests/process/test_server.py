@@ -1,4 +1,4 @@
-"""The service as a process: what only a real socket and real signals show"""
+"""The service as a process: signals, threads and its start"""
 import contextlib
 import json
 import re
@@ -27,7 +27,7 @@ def test_the_curl_commands_of_the_page_work_as_they_are_printed(server):
 def test_sigterm_lets_a_running_request_finish_and_exits_with_0(server, rows):
     rows.lock()
     with contextlib.closing(server.send("POST", "/payments", payment())) as waiting:
-        # waitress starts requests in the order they come: once a later one is answered, the first is running.
+        # waitress starts requests in order: once a later one has a response, the first is running.
         assert server.request("GET", "/openapi.json")[0] == 200
         server.process.terminate()
         rows.unlock()
@@ -37,7 +37,7 @@ def test_sigterm_lets_a_running_request_finish_and_exits_with_0(server, rows):
 
 
 def bytes_of(method: str, path: str, body: dict | None = None) -> bytes:
-    """Return a request as it is sent, so that several can be sent at once."""
+    """Return the bytes of a request, so that several can be sent at once."""
     content = ENCODER.encode(body) if body else b""
     head = f"Host: box\r\nCookie: accessToken={make_token()}\r\nContent-Type: application/json"
     return f"{method} {path} HTTP/1.1\r\n{head}\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
@@ -49,7 +49,7 @@ def test_a_response_is_sent_while_a_pipelined_request_waits(server, rows):
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(bytes_of("HEAD", "/payments/methods") + bytes_of("POST", "/payments", payment()))
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-        # Before the payment has waited for so long that it is refused.
+        # Before the payment's timeout.
         rows.unlock()
         assert connection.recv(12) == b"HTTP/1.1 201"
 
@@ -60,7 +60,7 @@ def test_sigterm_finishes_a_request_that_another_one_follows(server, rows):
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         payments = [bytes_of("POST", "/payments", payment(transaction_id=f"txn-{number}")) for number in (1, 2)]
         connection.sendall(b"".join(payments))
-        # Once a later request is answered, the first is running.
+        # Once a later request has a response, the first is running.
         assert server.request("GET", "/openapi.json")[0] == 200
         server.process.terminate()
         wait_until_stopping(server)
@@ -71,7 +71,7 @@ def test_sigterm_finishes_a_request_that_another_one_follows(server, rows):
 
 
 def wait_until_stopping(server) -> None:
-    """Wait until a server has taken the signal that stops it."""
+    """Wait until a server has received the signal that stops it."""
     wait_until(lambda: any("Stopping" in line for line in server.log))
 
 
@@ -97,7 +97,7 @@ def test_sigterm_lets_a_long_response_be_read_to_its_end(start_server, insert_pa
     server = start_server(HOST=host)
     insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(50_000)))
     with contextlib.closing(server.send("GET", "/payments")) as reading:
-        # So that most of the answer is still with the server when it is told to stop.
+        # A small buffer, so that the server still has most of the response when it gets the signal.
         reading.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 262144)
         response = reading.getresponse()
         answer = response.read(read_before)

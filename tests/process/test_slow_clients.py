@@ -1,4 +1,4 @@
-"""Clients that are slow or many do not stop others from being served"""
+"""Slow clients and many clients: others are served"""
 import contextlib
 import resource
 import shutil
@@ -20,12 +20,12 @@ pytestmark = [on_sqlite, pytest.mark.alone]
 
 @pytest.fixture
 def connect():
-    """Open connections, which are closed after the test."""
+    """Open connections. They are closed after the test."""
     with contextlib.ExitStack() as opened:
 
         def connect(server, sent=b""):
             connection = opened.enter_context(socket.socket())
-            # So that an answer that is not read stays with the server.
+            # A small buffer, so that a response that is not read stays with the server.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             connection.settimeout(30)
             connection.connect(("127.0.0.1", server.port))
@@ -37,7 +37,7 @@ def connect():
 
 @pytest.fixture
 def many_files():
-    """Let this process open as many files as it takes to open many connections."""
+    """Raise the limit of open files, for many connections."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     if before[1] < 2000:
         pytest.skip("this machine lets a process open no more than a thousand files")
@@ -61,8 +61,8 @@ def test_a_process_that_may_open_few_files_still_serves(start_server, connect, f
     assert server.request("POST", "/payments", payment())[0] == 201
 
 
-def test_a_client_that_takes_too_long_to_send_a_request_is_left(start_impatient, connect):
-    server = start_impatient()
+def test_a_client_that_takes_too_long_to_send_a_request_is_left(start_with_short_timeouts, connect):
+    server = start_with_short_timeouts()
     connection = connect(server, b"GET /payments HTTP/1.1\r\n")
     connection.settimeout(1 / 10)
 
@@ -79,70 +79,70 @@ def test_a_client_that_takes_too_long_to_send_a_request_is_left(start_impatient,
     assert server.request("GET", "/payments")[0] == 204
 
 
-def test_a_client_that_sends_nothing_is_left(start_impatient, connect):
-    server = start_impatient()
+def test_a_client_that_sends_nothing_is_left(start_with_short_timeouts, connect):
+    server = start_with_short_timeouts()
     assert connect(server).recv(1) == b""
     assert server.request("GET", "/payments")[0] == 204
 
 
-def test_a_connection_may_last_longer_than_a_request_timeout(start_impatient, connect):
-    server = start_impatient()
+def test_a_connection_may_last_longer_than_a_request_timeout(start_with_short_timeouts, connect):
+    server = start_with_short_timeouts()
     with contextlib.closing(server.send("GET", "/payments/methods")) as kept:
         assert kept.getresponse().read()
-        # The second is closed once it has been silent for as long as a request may take.
+        # The second connection is closed after the timeout of a request.
         assert connect(server).recv(1) == b""
-        # In two parts, so that the second finds the connection still there.
+        # In two parts, so that the second needs the connection to be still open.
         kept.sock.sendall(b"GET /payments/methods HTTP/1.1\r\n")
         assert server.request("GET", "/payments/methods")[0] == 200
         kept.sock.sendall(f"Cookie: accessToken={make_token()}\r\n\r\n".encode())
         assert kept.sock.recv(65536).startswith(b"HTTP/1.1 200")
 
 
-def test_the_client_is_not_timed_out_for_a_slow_service(start_impatient, connect, rows):
-    server = start_impatient()
+def test_the_client_is_not_timed_out_for_a_slow_service(start_with_short_timeouts, connect, rows):
+    server = start_with_short_timeouts()
     body = ENCODER.encode(payment())
     head = f"POST /payments HTTP/1.1\r\nHost: box\r\nCookie: accessToken={make_token()}\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     rows.lock()
     connection = connect(server, head.encode() + body + b"GET /payments HTTP/1.1\r\n")
-    # Closed for its silence, after as much time as the other one has been there.
+    # This one is closed by its timeout, which the other one has reached by then.
     assert connect(server).recv(1) == b""
     rows.unlock()
     assert connection.recv(65536).startswith(b"HTTP/1.1 201")
 
 
 @pytest.fixture
-def start_impatient(start_server):
-    """Start a server that has patience for no more than a second."""
-    program = [PROJECT / "tests" / "support" / "impatient_server.py", PROJECT]
+def start_with_short_timeouts(start_server):
+    """Start a server with timeouts of a second."""
+    program = [PROJECT / "tests" / "support" / "short_timeouts_server.py", PROJECT]
     return lambda **settings: start_server(program=program, **settings)
 
 
 @pytest.fixture
 def many_payments(app, insert_payments):
-    """Insert payments for an answer that the sockets between server and client cannot hold."""
+    """Insert payments for a response that does not fit into the buffers of the sockets."""
     insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in range(50_000)))
 
 
 @pytest.fixture
 def very_many_payments(many_payments, insert_payments):
-    """Insert more, for an answer of which the thread has to wait until most of it is read."""
+    """Insert more, for a response whose thread waits until the client has read most of it."""
     numbers = range(50_000, 200_000)
     insert_payments(*({"id": f"{number:032x}", "transaction_id": f"txn-{number}"} for number in numbers))
 
 
-def test_clients_that_never_read_occupy_no_thread(many_payments, start_impatient, connect):
-    server = start_impatient(THREADS="2")
+def test_clients_that_never_read_occupy_no_thread(many_payments, start_with_short_timeouts, connect):
+    server = start_with_short_timeouts(THREADS="2")
     request = f"GET /payments HTTP/1.1\r\nHost: box\r\nCookie: accessToken={make_token()}\r\n\r\n".encode()
-    # More answers to each connection than waitress keeps before it lets the thread wait for the client.
+    # More responses on each connection than waitress buffers before the thread blocks.
     for _ in range(3):
         connect(server, request * 5)
-    # The first are answered before the threads get to the answers that they cannot get rid of.
+    # The first requests get a response before the threads reach the responses that block.
     assert {server.request("GET", "/payments/methods")[0] for _ in range(40)} == {200}
 
 
-def test_clients_that_read_very_slowly_occupy_no_thread(very_many_payments, start_impatient, connect):
-    server = start_impatient(THREADS="1")
+def test_clients_that_read_very_slowly_occupy_no_thread(very_many_payments, start_with_short_timeouts, connect):
+    server = start_with_short_timeouts(THREADS="1")
     request = f"GET /payments HTTP/1.1\r\nHost: box\r\nCookie: accessToken={make_token()}\r\n\r\n".encode()
     connections = [connect(server, request) for _ in range(2)]
     done = threading.Event()
@@ -166,7 +166,7 @@ def test_a_response_that_does_not_fit_on_the_disk_is_cut_off(many_payments, star
     server = start_server(command=["prlimit", "--fsize=1000000"])
     connection = connect(server, f"GET /payments HTTP/1.0\r\nCookie: accessToken={make_token()}\r\n\r\n".encode())
     wait_until(lambda: any("There is no disk space for the rest of a response" in line for line in server.log))
-    # As long as it takes to see that a client reads nothing.
+    # The timeout of a client that reads nothing.
     connection.settimeout(20)
     answer = b""
     with contextlib.suppress(ConnectionResetError):
@@ -176,8 +176,8 @@ def test_a_response_that_does_not_fit_on_the_disk_is_cut_off(many_payments, star
     assert server.request("GET", "/payments/methods")[0] == 200
 
 
-def test_a_client_that_reads_gets_its_whole_answer(many_payments, start_impatient, connect):
-    connection = connect(start_impatient())
+def test_a_client_that_reads_gets_its_whole_answer(many_payments, start_with_short_timeouts, connect):
+    connection = connect(start_with_short_timeouts())
     connection.sendall(f"GET /payments HTTP/1.0\r\nCookie: accessToken={make_token()}\r\n\r\n".encode())
     length = 0
     while part := connection.recv(500_000):

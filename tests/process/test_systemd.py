@@ -1,4 +1,4 @@
-"""What the service tells systemd, and the units that are shipped for it"""
+"""Notifying systemd, and the shipped units"""
 import contextlib
 import re
 import shlex
@@ -20,8 +20,8 @@ UNITS = sorted(path for path in DEPLOY.iterdir() if path.suffix in (".service", 
 
 
 @pytest.fixture(params=["in a folder", "abstract"])
-def notified(request, tmp_path, monkeypatch):
-    """Listen where a service that is started after this tells how it is."""
+def notify_socket(request, tmp_path, monkeypatch):
+    """Listen on the notify socket of services that are started after this."""
     address = str(tmp_path / "notify") if request.param == "in a folder" else f"@payments-{uuid.uuid4().hex}"
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as listening:
         listening.settimeout(30)
@@ -31,19 +31,19 @@ def notified(request, tmp_path, monkeypatch):
 
 
 @on_sqlite
-def test_systemd_is_notified_of_the_start_and_the_stop(notified, server):
-    assert notified.recv(100) == b"READY=1"
+def test_systemd_is_notified_of_the_start_and_the_stop(notify_socket, server):
+    assert notify_socket.recv(100) == b"READY=1"
     assert server.request("GET", "/payments")[0] == 204
     assert server.stop() == 0
-    assert notified.recv(100) == b"STOPPING=1"
+    assert notify_socket.recv(100) == b"STOPPING=1"
 
 
 @on_sqlite
-def test_systemd_is_not_notified_of_a_failed_start(notified, start_server):
+def test_systemd_is_not_notified_of_a_failed_start(notify_socket, start_server):
     assert start_server(HOST="300.1.1.1").wait() == 1
-    notified.setblocking(False)
+    notify_socket.setblocking(False)
     with pytest.raises(BlockingIOError):
-        notified.recv(100)
+        notify_socket.recv(100)
 
 
 @on_sqlite
@@ -60,7 +60,7 @@ def test_a_missing_notify_socket_is_logged_and_ignored(
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 def test_systemd_understands_the_units(tmp_path):
     for unit in UNITS:
-        # A program that is not there is an error too.
+        # A missing program is an error too.
         text = re.sub(r"/opt/payments/\.venv/bin/\w+", sys.executable, unit.read_text())
         (tmp_path / unit.name).write_text(text)
     command = ["systemd-analyze", "verify", "--man=no", *(tmp_path / unit.name for unit in UNITS)]

@@ -33,7 +33,7 @@ PAGE = [
 
 
 def run_curl_commands(server) -> None:
-    """Run the page's commands and hold the status of each answer against the page."""
+    """Run the page's commands and check the status of each response."""
     payment_id = server.request("POST", "/payments", payment())[1]["id"]
     ids = {"method-uuid-1": CASH, "currency-uuid-1": EUR, "payment-uuid-1": payment_id, "9154": str(server.port)}
     for command, code in PAGE:

@@ -10,7 +10,7 @@ from .waiting import wait_until
 
 BROWSER = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 
-# Nothing leaves the machine. Containers let root have no sandbox, and little shared memory.
+# No access to the network. In containers root has no sandbox and little shared memory.
 OPTIONS = """--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run
     --no-proxy-server --disable-background-networking --disable-component-update --disable-sync""".split()
 RESOLVE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
@@ -44,7 +44,7 @@ class Browser:
         self.events = []
 
     def open(self):
-        """Open a tab; `events` has what happens in it."""
+        """Open a tab. Its events are collected in `events`."""
         self.session, self.events = {}, []
         target = self.call("Target.createTarget", url="about:blank")
         self.session = {"sessionId": self.call("Target.attachToTarget", **target, flatten=True)["sessionId"]}
@@ -80,13 +80,13 @@ class Browser:
         return json.loads(message)
 
     def run(self, script):
-        """Return what a script gives."""
+        """Run a script in the page and return its result."""
         result = self.call("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
     def wait_for(self, script):
-        """Return what a script gives as soon as that is true."""
+        """Wait until a script's result is true and return it."""
         return wait_until(lambda: self.run(script))
 
 
@@ -98,7 +98,7 @@ SHOWN_OPERATIONS = """[...document.querySelectorAll(".opblock")].map(block => [
 
 
 class Page(Browser):
-    """The page, for someone who is signed in."""
+    """The page /docs in a browser that is signed in."""
 
     def show(self, address):
         """Sign in and show the page at an address."""
@@ -109,7 +109,7 @@ class Page(Browser):
         self.wait_for("document.querySelectorAll('.opblock').length")
 
     def try_out(self, method, path):
-        """Expand an operation, try it with what it suggests, and return the status and the body that are shown."""
+        """Expand an operation, execute it with its example, and return the status and the body that are shown."""
         block = f"document.querySelector('.opblock-{method}:has([data-path=\"{path}\"])')"
         for button in (".opblock-summary-control", ".try-out__btn", ".execute"):
             self.wait_for(f"!!{block}.querySelector('{button}')")
@@ -122,13 +122,13 @@ class Page(Browser):
         )
 
     def asked(self):
-        """Return the addresses that it has asked for, other than those that hold what they lead to."""
+        """Return the URLs that the page has requested, without data URLs."""
         self.run("0")
         sent = [event["params"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
         return [params["request"]["url"] for params in sent if not params["request"]["url"].startswith("data:")]
 
     def complaints(self):
-        """Return what the console shows, and what the page's policy blocked."""
+        """Return what the console shows and what the page's Content-Security-Policy blocked."""
         self.run("0")
         return [
             event

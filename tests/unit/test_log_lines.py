@@ -1,4 +1,4 @@
-"""How a line of the log looks"""
+"""The format of log lines"""
 import json
 import logging
 import shlex

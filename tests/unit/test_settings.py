@@ -1,4 +1,4 @@
-"""The settings: what is taken and what stops the start"""
+"""Settings: valid and invalid values"""
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest

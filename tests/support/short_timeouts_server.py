@@ -1,4 +1,4 @@
-"""Start the service as wsgi.py does, with less patience for slow clients"""
+"""Start the service as wsgi.py does, with short timeouts for slow clients"""
 import sys
 
 sys.path.insert(0, sys.argv[1])
