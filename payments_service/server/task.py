@@ -36,9 +36,9 @@ class JsonErrorTask(ErrorTask):
 class AppTask(WSGITask):
     """Runs the application for one request.
 
-    Works around: waitress 3.0.2 ends the response to HEAD with "0\\r\\n\\r\\n" if its length is not known, as with a
-    long list. A client takes these five bytes for the beginning of the next response.
-    Drop when: waitress sends no last chunk after a response without a body.
+    Works around: waitress 3.0.2 ends a response to HEAD whose length is not known, such as a long list, with the last
+    chunk of a body ("0\\r\\n\\r\\n"). HTTP allows no body there, and a proxy may take it for the next response.
+    Drop when: waitress sends no last chunk in response to HEAD.
     """
 
     def finish(self) -> None:

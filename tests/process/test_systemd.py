@@ -10,6 +10,7 @@ import uuid
 
 import pytest
 
+from payments_service.server.serve import CONNECTION_LIMIT
 from payments_service.settings import SETTINGS
 
 from ..support.engines import on_sqlite
@@ -76,6 +77,11 @@ def test_the_service_and_its_backup_have_the_same_sandbox():
     for line in ("User=payments", "WorkingDirectory=/opt/payments", "EnvironmentFile=/etc/payments/payments.env"):
         assert f"\n{line}\n" in service
         assert f"\n{line}\n" in backup
+
+
+def test_the_unit_allows_the_files_for_all_connections():
+    files = int(re.search("^LimitNOFILE=(.*)$", (DEPLOY / "payments.service").read_text(), re.MULTILINE)[1])
+    assert files * 4 // 5 == CONNECTION_LIMIT
 
 
 def test_the_example_environment_sets_what_the_service_reads():
