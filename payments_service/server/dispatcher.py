@@ -14,7 +14,9 @@ class Dispatcher(ThreadedTaskDispatcher):
     """Keeps requests on one thread while each is quick, and wakes another when one blocks.
 
     Works around: waitress 3.0.2 wakes a thread for each request. Python runs one thread at a time, so several busy ones
-    hand over to each other at every row read and every line logged, which costs more than the rest of a request.
+    hand over to each other at every row read and every line logged. With 8 threads and 16 connections this halves the
+    context switches of a GET (5.2 in place of 9.8). An earlier measurement on an idle machine of 2 cores found 1.45 to
+    1.6 times as many GET requests and as many POST; where other programs keep both cores busy, the rate is the same.
     Drop when: waitress wakes threads only as they are needed, or Python runs them in parallel.
     """
 
