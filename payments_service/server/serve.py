@@ -93,7 +93,7 @@ def _listen(app: flask.Flask, dispatcher: Dispatcher, sockets: dict[int, Any]) -
         address = f"PAYMENTS_HOST {app.config['HOST']!r} and PAYMENTS_PORT {app.config['PORT']}"
         sys.exit(f"payments: cannot listen on {address}: {error}")
     # create_server has no argument for this. By itself the send buffer grows to 4 MiB on Linux, and a client seems to
-    # have stopped until it has read a third of that: one that read 20 kB/s was closed within 45 s, and is not with this.
+    # have stopped until it has read a third of that. One that read 20 kB/s was closed within 45 s; with this it is not.
     send_buffer = (socket.SOL_SOCKET, socket.SO_SNDBUF, RESPONSE_BYTES_IN_MEMORY)
     server.adj.socket_options = [*server.adj.socket_options, send_buffer]
     # A host name can have several addresses, with a listening socket each.
