@@ -7,7 +7,7 @@ import pytest
 from playhouse.schema_diff import diff_models
 
 from payments_service import UnusableDatabase, database, models
-from payments_service.database import postgresql
+from payments_service.database import migrating, postgresql
 
 from ..support.engines import on_postgresql
 from ..support.migrating import migrate
@@ -27,7 +27,7 @@ def dump(rows: Rows) -> list[str]:
 
 @pytest.mark.empty_database
 def test_an_empty_database_gets_every_migration(make_new_app):
-    assert migrate(make_new_app()) == sorted(path.stem for path in database.MIGRATIONS.glob("0*.py"))
+    assert migrate(make_new_app()) == sorted(path.stem for path in migrating.MIGRATIONS.glob("0*.py"))
 
 
 def test_a_database_that_is_up_to_date_is_not_changed(app, rows):
@@ -50,9 +50,9 @@ def test_every_installation_starts_with_the_same_rows(make_app, new_database):
 @pytest.fixture
 def further_migration(tmp_path, monkeypatch):
     """Add a migration with the given body to those of the service."""
-    for path in database.MIGRATIONS.glob("0*.py"):
+    for path in migrating.MIGRATIONS.glob("0*.py"):
         (tmp_path / path.name).write_text(path.read_text())
-    monkeypatch.setattr(database, "MIGRATIONS", tmp_path)
+    monkeypatch.setattr(migrating, "MIGRATIONS", tmp_path)
     return lambda body: (tmp_path / "9999_further.py").write_text(f"def up(migrator, db):\n{body}")
 
 
@@ -90,7 +90,7 @@ def test_many_processes_that_start_at_once_migrate_once(make_new_app):
     apps = [make_new_app() for _ in range(4)]
     with ThreadPoolExecutor(4) as starters:
         taken = list(starters.map(migrate, apps))
-    assert sorted(taken) == [[], [], [], sorted(path.stem for path in database.MIGRATIONS.glob("0*.py"))]
+    assert sorted(taken) == [[], [], [], sorted(path.stem for path in migrating.MIGRATIONS.glob("0*.py"))]
 
 
 def test_a_database_of_a_newer_release_is_rejected(app, rows):

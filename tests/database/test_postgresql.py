@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from payments_service import UnusableDatabase, database
-from payments_service.database import postgresql
+from payments_service.database import postgresql, transactions
 
 from ..support.clients import client_of
 from ..support.engines import on_postgresql
@@ -279,7 +279,7 @@ def fail_inserts(app, rows):
 
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
 def test_a_serialization_failure_is_retried(client, fail_inserts, sqlstate):
-    fail_inserts(database.ATTEMPTS - 1, sqlstate)
+    fail_inserts(transactions.MAX_ATTEMPTS - 1, sqlstate)
     assert client.post("/payments", json=payment()).status_code == 201
     assert len(client.get("/payments").json) == 1
 
@@ -288,7 +288,7 @@ def test_repeated_serialization_failures_give_503(client, fail_inserts):
     tried = fail_inserts(1000, "40001")
     response = client.post("/payments", json=payment())
     assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
-    assert tried() == database.ATTEMPTS
+    assert tried() == transactions.MAX_ATTEMPTS
     assert client.get("/payments").status_code == 204
 
 

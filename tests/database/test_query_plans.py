@@ -3,7 +3,6 @@ import re
 
 import pytest
 
-
 from ..support.engines import on_sqlite
 from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, EUR
 

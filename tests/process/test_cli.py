@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from payments_service import database
+from payments_service.database import migrating
 
 from ..support.payments import CASH, EUR
 from ..support.project import PROJECT, environment
@@ -22,7 +22,7 @@ def run(make_new_app):
 @pytest.mark.empty_database
 def test_migrate_prints_the_migrations_that_it_runs(run):
     *taken, last = run("migrate").output.splitlines()
-    assert taken == [f"Applied {path.stem}." for path in sorted(database.MIGRATIONS.glob("0*.py"))]
+    assert taken == [f"Applied {path.stem}." for path in sorted(migrating.MIGRATIONS.glob("0*.py"))]
     assert last == "The database is up to date."
     assert run("migrate").output == "The database is up to date.\n"
 
@@ -72,17 +72,17 @@ def test_a_renamed_currency_keeps_its_id(run, client):
 @pytest.mark.parametrize(
     ("command", "refusal"),
     [
-        (["methods", "add", "Cash"], "There is a payment method of this name already."),
+        (["methods", "add", "Cash"], "There is a payment method with this name already."),
         (["methods", "add", " "], "A name has 1 to 64 characters and no blanks around it."),
         (["methods", "add", " Voucher"], "A name has 1 to 64 characters and no blanks around it."),
         (["methods", "add", "x" * 65], "A name has 1 to 64 characters and no blanks around it."),
         (["methods", "add", "\udcff"], "Arguments must be UTF-8 text."),
         (["methods", "rename", "Nothing", "Something"], "There is no payment method 'Nothing'."),
-        (["methods", "rename", "Cash", "Credit Card"], "There is a payment method of this name already."),
-        (["currencies", "add", "EUR", "--decimals", "2"], "There is a currency of this acronym already."),
+        (["methods", "rename", "Cash", "Credit Card"], "There is a payment method with this name already."),
+        (["currencies", "add", "EUR", "--decimals", "2"], "There is a currency with this acronym already."),
         (["currencies", "add", "X" * 17, "--decimals", "2"], "An acronym has 1 to 16 characters and no blanks around"),
         (["currencies", "rename", "XXX", "YYY"], "There is no currency 'XXX'."),
-        (["currencies", "rename", "USD", "EUR"], "There is a currency of this acronym already."),
+        (["currencies", "rename", "USD", "EUR"], "There is a currency with this acronym already."),
     ],
 )
 def test_an_error_is_one_line_and_changes_nothing(run, command, refusal):

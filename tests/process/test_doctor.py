@@ -8,7 +8,6 @@ import pytest
 
 from payments_service.database import sqlite
 
-
 from ..support.clients import client_of
 from ..support.engines import on_postgresql, on_sqlite
 from ..support.migrating import migrate

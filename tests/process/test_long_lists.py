@@ -48,7 +48,7 @@ def test_a_response_cut_off_is_logged_with_id_and_trace(unreadable_payment, serv
     with contextlib.closing(server.send("GET", "/payments", **{"X-Request-Id": "reports-7"})) as connection:
         with pytest.raises(http.client.IncompleteRead):
             connection.getresponse().read()
-    wait_until(lambda: "The answer to request reports-7 was broken off" in "".join(server.log))
+    wait_until(lambda: "The response to request reports-7 was cut off" in "".join(server.log))
     assert "Traceback" in "".join(server.log)
     assert server.request("GET", f"/payments?currency_id={EUR}&limit=1")[0] == 200
 
