@@ -242,12 +242,25 @@ def server(start_server: Callable[..., Server]) -> Server:
 
 
 @pytest.fixture(scope="module")
-def shared_server(
+def start_shared_server(
     engine: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Server]:
-    """Start a server for all tests of a module. They store nothing that another test would notice."""
+) -> Iterator[Callable[[], Server]]:
+    """Start servers on one database for all tests of a module. The tests store nothing that others would notice."""
+    servers = []
     with databases_in(tmp_path_factory.mktemp("shared"), engine, request) as create:
-        server = Server(PROJECT, {"DATABASE_URL": create(migrated=True), "JWT_SECRET": SECRET})
-        server.wait_until_serving()
-        yield server
-        server.stop(signal.SIGKILL)
+        url = create(migrated=True)
+
+        def start() -> Server:
+            servers.append(Server(PROJECT, {"DATABASE_URL": url, "JWT_SECRET": SECRET}))
+            servers[-1].wait_until_serving()
+            return servers[-1]
+
+        yield start
+        for server in servers:
+            server.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def shared_server(start_shared_server: Callable[[], Server]) -> Server:
+    """Start a server for all tests of a module."""
+    return start_shared_server()

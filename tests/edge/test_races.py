@@ -21,10 +21,10 @@ def race(servers: list[Server], *requests) -> list[int]:
         return list(callers.map(send, range(len(requests))))
 
 
-@pytest.fixture
-def servers(start_server) -> list[Server]:
-    """Start two servers on one database."""
-    return [start_server(), start_server()]
+@pytest.fixture(scope="module")
+def servers(start_shared_server) -> list[Server]:
+    """Start two servers on one database. Tests use only the payments that they record on it."""
+    return [start_shared_server(), start_shared_server()]
 
 
 def test_of_two_concurrent_changes_one_wins(servers):
@@ -56,20 +56,20 @@ def test_concurrent_changes_without_if_match_are_all_made(servers):
     assert len(servers[0].request("GET", f"{path}/history")[1]) == 41
 
 
-def test_concurrent_changes_are_recorded_in_order(server):
-    _, added = server.request("POST", "/payments", payment(transaction_id=""))
+def test_concurrent_changes_are_recorded_in_order(servers):
+    _, added = servers[0].request("POST", "/payments", payment(transaction_id=""))
     path = f"/payments/{added['id']}"
 
     def change(amount):
-        return server.request("PUT", path, payment(transaction_id="", amount=amount))[0]
+        return servers[0].request("PUT", path, payment(transaction_id="", amount=amount))[0]
 
     with ThreadPoolExecutor(6) as callers:
         assert set(callers.map(change, range(60))) == {200}
-    _, entries = server.request("GET", f"{path}/history")
+    _, entries = servers[0].request("GET", f"{path}/history")
     assert len(entries) == 61
     for earlier, later in zip(entries, entries[1:]):
         assert later["before"] == earlier["after"]
-    assert entries[-1]["after"] == server.request("GET", path)[1]
+    assert entries[-1]["after"] == servers[0].request("GET", path)[1]
 
 
 @pytest.mark.parametrize("processes", [1, 2])

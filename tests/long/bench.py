@@ -119,7 +119,7 @@ def posts(payments: int, seed: str) -> Iterator[bytes]:
 REQUESTS = {"GET": gets, "POST": posts}
 
 
-def ask(port: int, method: str, payments: int, seed: str, seconds: int = SECONDS) -> Measured:
+def ask(port: int, method: str, payments: int, seed: str, seconds: Any) -> Measured:
     """Send requests on CONNECTIONS connections for some seconds, one after the other on each."""
     requests = REQUESTS[method](payments, seed)
     answers = []
@@ -188,7 +188,8 @@ class Bench:
     def ask(self, name: Any, server: Server, method: str, payments: int) -> None:
         """Measure a server once more."""
         rounds = self.measured.setdefault(name, [])
-        rounds.append(self.client.submit(ask, server.port, method, payments, f"{self.seed}-{len(rounds)}").result())
+        arguments = server.port, method, payments, f"{self.seed}-{len(rounds)}", SECONDS
+        rounds.append(self.client.submit(ask, *arguments).result())
 
     def rate(self, name: Any) -> Any:
         """Return the median rate of all rounds."""

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from payments_service import SettingError, create_app
-from payments_service.tokens.keys import read_keys
 from payments_service.settings import read_settings
+from payments_service.tokens.keys import read_keys
 
 from ..support.project import PROJECT
 from ..support.tokens import SECRET
