@@ -33,13 +33,18 @@ def folder_lock(folder: Path, timeout_seconds: float | None = None) -> Iterator[
 
 
 def _lock_before(descriptor: int, deadline: float) -> None:
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if monotonic() >= deadline:
-                raise TimeoutError("the folder is locked by another process") from None
-            sleep(POLL_SECONDS)
+    while not _try_lock(descriptor):
+        if monotonic() >= deadline:
+            raise TimeoutError("the folder is locked by another process")
+        sleep(POLL_SECONDS)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
 
 
 class WriteLock:
@@ -71,7 +76,7 @@ class WriteLock:
         except BaseException as error:
             self._thread_lock.release()
             if isinstance(error, TimeoutError):
-                raise peewee.OperationalError("writes of other processes took too long") from error
+                raise peewee.OperationalError("writes of other processes took too long") from None
             if isinstance(error, OSError):
                 raise peewee.OperationalError(str(error)) from error
             raise

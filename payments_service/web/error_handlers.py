@@ -105,8 +105,8 @@ def report_database_fault(error: BaseException) -> None:
     """Log why the database failed, and mark the request, so that its connection is closed."""
     request_state().database_failed = True
     # The first cause alone: an outage is long, and the full disk may be the log's own.
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__ or error
+    while cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        error = cause
     request, reason = flask.request, " ".join(str(error).split())
     logger.error("The database failed at %s %s: %s", request.method, request.path, reason, exc_info=error)
 
