@@ -13,7 +13,7 @@ from ..support.engines import on_postgresql
 from ..support.migrating import migrate
 from ..support.rows import Rows
 
-TABLES = ["method", "currency", "payment", "ticket_payment", "history", "idempotency_key", "schema_migration"]
+TABLES = [*(table._meta.table_name for table in models.Table.__subclasses__()), "schema_migration"]
 
 
 def dump(rows: Rows) -> list[str]:
