@@ -1,4 +1,4 @@
-"""Exact JSON: every number is a decimal on the way in and on the way out. Knows nothing of HTTP."""
+"""Exact JSON: numbers are parsed as decimals and written with all their digits. Knows nothing of HTTP."""
 import json
 import re
 import uuid
@@ -9,7 +9,7 @@ import msgspec
 
 from .errors import MalformedBody
 
-# A number with more digits when written out in full is rejected: arithmetic on it would be an attack.
+# A number with more digits when written out in full is rejected: an integer of that size could fill the memory.
 MAX_NUMBER_DIGITS = 1000
 
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
@@ -18,7 +18,10 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 def parse_uuid(text: str) -> uuid.UUID | None:
-    """Return the UUID that `text` spells in the form of RFC 9562, in either case, or None. `uuid.UUID` takes more."""
+    """Return the UUID that `text` spells in the form of RFC 9562, in either case, or None.
+
+    `uuid.UUID` also accepts other forms, such as braces or no hyphens.
+    """
     return uuid.UUID(text) if UUID_TEXT.fullmatch(text) else None
 
 
@@ -67,7 +70,7 @@ def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def exact_number(text: str) -> msgspec.Raw:
-    """Return the JSON number with exactly these digits; msgspec writes a Decimal of 0.00000001 as 1E-8."""
+    """Return `text` as a JSON number with exactly these digits; msgspec writes a Decimal of 0.00000001 as 1E-8."""
     return msgspec.Raw(text.encode())
 
 

@@ -1,6 +1,6 @@
 """The errors that the service raises itself.
 
-    PaymentsError                   the caller can mend it: the message says how
+    PaymentsError                   the response is its status and its message, which says what to do
     ├── MalformedBody               400
     ├── NotSignedIn                 401
     ├── NotPermitted                403
@@ -14,7 +14,7 @@
     └── Unavailable                 503, with Retry-After
         ├── NotReady
         └── Busy
-    SettingError                    a setting is wrong: the service does not start
+    SettingError                    a setting is invalid: the service does not start
     UnusableDatabase                the database cannot be used: the service does not start
 
 Each `PaymentsError` carries its HTTP status. `web.error_handlers` makes the responses.
@@ -25,7 +25,7 @@ from uuid import UUID
 
 
 class PaymentsError(Exception):
-    """An error that the caller can mend; the message says how."""
+    """An error that the response reports: `status` is its HTTP status, and the message says what to do."""
 
     status: ClassVar[HTTPStatus]
 
@@ -115,7 +115,7 @@ class Busy(Unavailable):
 
 
 class SettingError(Exception):
-    """A setting is wrong; the message is one line that names the variable."""
+    """A setting is invalid; the message is one line that names the variable."""
 
 
 class UnusableDatabase(Exception):

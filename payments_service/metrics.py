@@ -1,4 +1,4 @@
-"""What is counted for Prometheus."""
+"""The metrics of an application, for Prometheus."""
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
@@ -6,7 +6,7 @@ CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
 
 
 class Metrics:
-    """The counters of one application."""
+    """The counters of one application. Others in the same process have their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -23,7 +23,7 @@ class Metrics:
         )
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count a request that was answered, and the time until its response began."""
+        """Count a request, and observe the seconds until its response began."""
         self.requests.labels(route, method, status).inc()
         self.seconds.labels(route, method).observe(seconds)
 

@@ -22,14 +22,18 @@ logger = logging.getLogger(__name__)
 
 
 def _parse_text(raw: Any) -> str:
+    if not isinstance(raw, str) or not _is_utf8(raw):
+        raise ValueError("must be UTF-8 text")
+    return raw
+
+
+def _is_utf8(text: str) -> bool:
+    """Return whether a text can be encoded. Bytes of the environment that are not UTF-8 become lone surrogates."""
     try:
-        if isinstance(raw, str):
-            # Bytes of the environment that are not UTF-8 became lone surrogates, which cannot be encoded.
-            raw.encode()
-            return raw
+        text.encode()
     except UnicodeEncodeError:
-        pass
-    raise ValueError("must be UTF-8 text")
+        return False
+    return True
 
 
 def _integer_parser(minimum: int, maximum: int) -> Callable[[Any], int]:
@@ -57,9 +61,9 @@ def _parse_database_url(raw: Any) -> str:
 
 
 def _is_valid_postgresql_url(url: str) -> bool:
-    """Return whether a URL names a database and keeps its password secret.
+    """Return whether a URL names a database, and has no part of its password in the host, port or database name.
 
-    An unencoded @, / or = in a password moves parts of it into the host, port or database name, which are logged.
+    Those are logged. An unencoded @, / or = in a password moves parts of it into them.
     """
     try:
         parameters = conninfo_to_dict(url)
