@@ -112,7 +112,7 @@ def test_a_path_of_the_service_is_passed_on_unchanged(recorded, path):
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/health", "/health/live", "/metrics", "/paymentsx", "/docs.html", "/openapi.json/x", "/refusal"]
+    ["/", "/health", "/health/live", "/metrics", "/paymentsx", "/docs.html", "/openapi.json/x", "/error"]
     + ["/payments/../metrics", "/payments/%2e%2e/health", "//metrics", "/metrics?/payments", "/metrics%3F/payments"],
 )
 def test_nothing_else_is_passed_on(recorded, path):
