@@ -8,7 +8,7 @@ import peewee
 class CurrentDatabase(peewee.DatabaseProxy):
     """A proxy for the database that `find` returns at the moment, so that several applications share the models."""
 
-    # Peewee's proxies allow no attributes of their own.
+    # An attribute of the class: Peewee's proxies reject new attributes of an instance.
     find: Callable[[], Any] = staticmethod(lambda: None)
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from playhouse.pool import MaxConnectionsExceeded
 # Peewee's pool raises the last one when it has no free connection.
 DATABASE_FAULTS = (peewee.DatabaseError, peewee.InterfaceError, sqlite3.Error, MaxConnectionsExceeded)
 
-# PostgreSQL's SQLSTATE for a serialization failure and a deadlock: it rolled back so that others could go on.
+# PostgreSQL's SQLSTATEs for a serialization failure and a deadlock. A retry of the transaction may succeed.
 RETRYABLE = {"40001", "40P01"}
 
 FOREIGN_KEY_VIOLATIONS = {"SQLITE_CONSTRAINT_FOREIGNKEY", "23503"}
@@ -28,7 +28,8 @@ def violated_constraint(error: peewee.IntegrityError) -> str:
     """Return the name of the unique or check constraint that was violated, as PostgreSQL names it.
 
     `payment_transaction_id` for a unique column, `ticket_payment_pkey` for a primary key, its own name for a named
-    check. SQLite tells the columns and the check's name in its message alone: "UNIQUE constraint failed: a.x, a.y".
+    check. SQLite has no field for it, only the message "UNIQUE constraint failed: a.x, a.y". That has the columns of a
+    unique constraint and not its name, so the names of both engines agree only for Peewee's default names.
     """
     origin = getattr(error, "orig", None)
     if not isinstance(origin, sqlite3.Error):

@@ -1,4 +1,4 @@
-"""Bringing the database up to date."""
+"""Migrations: bring the database up to date, and find out whether it is."""
 import sqlite3
 from pathlib import Path
 
@@ -12,9 +12,9 @@ MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
 def migrate() -> list[str]:
-    """Bring the current application's database up to date; return the migrations that were run.
+    """Bring the current application's database up to date; return the names of the migrations that were run.
 
-    Several processes may do so at once. Raises `UnusableDatabase`.
+    Several processes may call it at once: one migrates, the others wait. Raises `UnusableDatabase`.
     """
     try:
         with current.migrating():
@@ -29,5 +29,5 @@ def migrate() -> list[str]:
 
 
 def pending_migrations() -> list[str]:
-    """Return the migrations that the current application's database lacks."""
-    return [step.name for step in Runner(current.obj, str(MIGRATIONS)).status() if not step.applied]
+    """Return the names of the migrations that the current application's database lacks."""
+    return [migration.name for migration in Runner(current.obj, str(MIGRATIONS)).status() if not migration.applied]

@@ -20,10 +20,10 @@ MIGRATION_LOCK_KEY = 0x7061796D656E7473
 
 
 class TimeoutConnection(psycopg.Connection[Any]):
-    """A connection that closes when the server takes a statement and does not respond in time.
+    """A connection that closes when the server accepts a statement and does not respond in time.
 
-    psycopg 3.3 has no such timeout, and tcp_user_timeout does not notice a process that hangs: the kernel acknowledges.
-    Without it, requests to a stopped server (SIGSTOP) never ended.
+    psycopg 3.3 has no such timeout. tcp_user_timeout does not notice a server process that hangs, because its kernel
+    still acknowledges packets. Without this class, requests to a stopped server (SIGSTOP) never ended.
     """
 
     statement_timeout_seconds: float | None = timeouts.STATEMENT_TIMEOUT_SECONDS
@@ -68,7 +68,7 @@ class Postgresql(PooledPsycopg3Database):
         options = " ".join(f"-c {name}={value}" for name, value in session.items())
         network = {
             "connect_timeout": lock_timeout,
-            # A server that lost its power, or its network, sends nothing any more.
+            # These notice a server that has lost its power or its network, and so never closes the connection.
             "tcp_user_timeout": lock_timeout * 1000,
             "keepalives_idle": lock_timeout,
             "keepalives_interval": lock_timeout,
@@ -81,8 +81,9 @@ class Postgresql(PooledPsycopg3Database):
             options=f"{given.pop('options', '')} {options}",
             **network | given | {"client_encoding": "utf8"},
         )
+        # Each thread's `since`: when it began to wait for a connection, in monotonic seconds.
         self._waiting = threading.local()
-        # When the last attempt to connect failed, and why.
+        # When the last attempt to connect failed, in monotonic seconds, and why.
         self._last_failure: tuple[float, str] | None = None
 
     def connect(self, reuse_if_open: bool = False) -> bool:
@@ -117,7 +118,7 @@ class Postgresql(PooledPsycopg3Database):
         return True
 
     def find_fault(self) -> str | None:
-        """Return None: files and disks are the server's."""
+        """Return None: the server looks after its files and its disk."""
         return None
 
     def exists(self) -> bool:
@@ -134,9 +135,9 @@ class Postgresql(PooledPsycopg3Database):
             yield "the server's fsync is off, so that a power cut can destroy it: set fsync = on in postgresql.conf"
 
     def for_update(self, query: peewee.ModelSelect, skip_locked: bool = False) -> peewee.ModelSelect:
-        """Return the query, which locks the rows it finds until the transaction ends.
+        """Return the query as SELECT FOR UPDATE: it locks the rows that it finds until the transaction ends.
 
-        It waits for rows that others have locked, or skips them.
+        It waits for rows that another transaction has locked, or skips them with `skip_locked`.
         """
         return query.for_update(skip_locked=skip_locked)
 

@@ -8,7 +8,7 @@ from .current import current
 
 
 class Placeholder(NamedTuple):
-    """Where the value of a column goes in a prepared query."""
+    """A parameter of a prepared query: the value of a column, and the function that converts it for the database."""
 
     column: str
     to_database: Callable[[Any], Any]
@@ -20,7 +20,7 @@ def placeholder(field: peewee.Field) -> peewee.Node:
 
 
 class PreparedSql(NamedTuple):
-    """A query as one engine takes it, with the converters of the columns that it selects."""
+    """The SQL of a query for one engine, its parameters, and the converters of the columns that it selects."""
 
     text: str
     parameters: list[Any]
@@ -47,20 +47,19 @@ class prepared:
         ]
         return database.execute_sql(sql.text, bound)
 
-    def first_row(self, **values: Any) -> tuple[Any, ...] | None:
-        """Run the query; return its first row as the driver gives it, or None."""
-        # All rows are read, so that SQLite ends the query.
+    def first_tuple(self, **values: Any) -> tuple[Any, ...] | None:
+        """Run the query; return its first row as the driver returns it, or None."""
+        # All rows are read, so that SQLite ends the query and its read transaction.
         rows = self.execute(**values).fetchall()
         return rows[0] if rows else None
 
-    def first(self, **values: Any) -> dict[str, Any] | None:
+    def first_dict(self, **values: Any) -> dict[str, Any] | None:
         """Run the query; return its first row by column, with values converted by the model's fields, or None."""
         cursor = self.execute(**values)
         names = [column[0] for column in cursor.description]
         converters = self._prepare(current.obj).converters
-        for row in cursor.fetchall():
-            return {name: convert(value) for name, convert, value in zip(names, converters, row)}
-        return None
+        rows = cursor.fetchall()
+        return {name: convert(value) for name, convert, value in zip(names, converters, rows[0])} if rows else None
 
     def _prepare(self, database: peewee.Database) -> PreparedSql:
         if type(database) not in self._sql:

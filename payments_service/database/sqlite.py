@@ -19,10 +19,10 @@ from .locks import WriteLock, folder_lock
 # With less room on the disk, a payment or SQLite's own files may not fit.
 MIN_FREE_BYTES = 32 * 2**20
 LOW_FREE_BYTES = 2**30
-# The permissions of a file's mode for everybody but its owner and its group.
+# The bits of a file's mode for others: users that are neither its owner nor in its group.
 OTHERS_MODE = 0o007
 
-REPLACED = "file was deleted or replaced while the service ran: put the right one there and start again"
+FILE_REPLACED = "file was deleted or replaced while the service ran: put the right one there and start again"
 
 
 class Sqlite(PooledSqliteDatabase):
@@ -32,6 +32,7 @@ class Sqlite(PooledSqliteDatabase):
         self.location = url
         self.metrics = metrics
         self.path = Path(url.removeprefix("sqlite:///"))
+        self.wal_path = self.path.with_name(f"{self.path.name}-wal")
         self.write_lock = WriteLock(self.path.parent)
         self.advice = f"see that it and its folder belong to the service's user: ls -la {self.path.parent}"
         # Device and inode of the file that was migrated; None before.
@@ -62,9 +63,13 @@ class Sqlite(PooledSqliteDatabase):
         super().begin(lock_type)
 
     def _check_same_file(self) -> None:
-        # What is written to a deleted file is lost when its last connection closes. SQLite creates a missing file.
-        if self.migrated_file is not None and self._identify_file() != self.migrated_file:
-            raise peewee.OperationalError(REPLACED)
+        # What is written to a deleted file is lost when its last connection closes. SQLite would create a new file.
+        if self._is_replaced():
+            raise peewee.OperationalError(FILE_REPLACED)
+
+    def _is_replaced(self) -> bool:
+        """Tell whether the file is not the one that was migrated."""
+        return self.migrated_file is not None and self._identify_file() != self.migrated_file
 
     def _identify_file(self) -> tuple[int, int] | None:
         """Return the device and inode of the file, None if there is none."""
@@ -75,9 +80,9 @@ class Sqlite(PooledSqliteDatabase):
         return found.st_dev, found.st_ino
 
     def find_fault(self) -> str | None:
-        """Return what keeps the file or its disk from taking payments, or None."""
-        if self.migrated_file is not None and self._identify_file() != self.migrated_file:
-            return f"The database {REPLACED}."
+        """Return why the file or its disk cannot store payments, or None if it can."""
+        if self._is_replaced():
+            return f"The database {FILE_REPLACED}."
         free = shutil.disk_usage(self.path.parent).free
         if free < MIN_FREE_BYTES:
             return f"The disk of the database is full: {free // 2**20} MiB are free. Make room."
@@ -89,7 +94,7 @@ class Sqlite(PooledSqliteDatabase):
 
     def find_warnings(self) -> Iterator[str]:
         """Yield what may become a fault, each with what to do."""
-        for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
+        for path in (self.path, self.wal_path):
             if path.exists() and path.stat().st_mode & OTHERS_MODE:
                 yield f"others may read payments: chmod o= {path}"
         free = shutil.disk_usage(self.path.parent).free
@@ -97,7 +102,7 @@ class Sqlite(PooledSqliteDatabase):
             yield f"only {free // 2**20} MiB are free on its disk: make room"
 
     def for_update(self, query: peewee.ModelSelect, skip_locked: bool = False) -> peewee.ModelSelect:
-        """Return the query unchanged: in a write transaction nobody else writes."""
+        """Return the query unchanged: a write transaction locks the whole database."""
         return query
 
     def fetch_rows(self, query: peewee.ModelSelect, columns: Iterable[str]) -> list[tuple[Any, ...]]:
@@ -129,7 +134,7 @@ class Sqlite(PooledSqliteDatabase):
 
     def check(self) -> None:
         """Raise `UnusableDatabase` for a file that is damaged, or missing while its -wal file exists."""
-        wal = self.path.with_name(f"{self.path.name}-wal")
+        wal = self.wal_path
         if not self.path.exists() or not self.path.stat().st_size:
             # SQLite would create a new database and delete the payments in the -wal file.
             if wal.exists() and wal.stat().st_size:
@@ -146,12 +151,14 @@ class Sqlite(PooledSqliteDatabase):
             raise UnusableDatabase(f"it was left as it is, because it is damaged: {result}")
 
     def _quick_check(self, mode: str) -> str:
+        """Return "ok", or the first damage that SQLite finds; raises `sqlite3.OperationalError` if it cannot check."""
         url = f"{self.path.as_uri()}?mode={mode}"
         timeout = timeouts.LOCK_TIMEOUT_SECONDS
         with contextlib.closing(sqlite3.connect(url, timeout=timeout, uri=True)) as connection:
             try:
                 return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
             except sqlite3.OperationalError:
+                # For example a locked file, which is not damage.
                 raise
             except sqlite3.DatabaseError as error:
                 return str(error)

@@ -23,7 +23,7 @@ Constraints = Mapping[str, Callable[[], Exception]]
 class RetryWrite(peewee.OperationalError):
     """Another write came in between: what this one has read is out of date, so it has to run again.
 
-    An `OperationalError`, so that a write which never gets through is answered 503.
+    An `OperationalError`, so that a write that fails at every attempt becomes a 503.
     """
 
 
@@ -43,9 +43,9 @@ def on_commit(function: Callable[[], Any]) -> None:
     _transaction.after_commit.append(function)
 
 
-# The constraint errors are made by functions, not by a generator's context manager: that would leave a reference cycle.
-# The error of a rejected write holds its cursor. In a cycle, the cursor waits for the garbage collector, and a thread
-# that collects the cursor of a SQLite connection which waits for a lock stops every thread until that wait ends.
+# `run` maps the errors in a plain try. A generator's context manager would leave a reference cycle with the error, and
+# the error holds its cursor, so only the garbage collector would free the cursor. If the cursor's connection to SQLite
+# waits for a lock at that time, freeing the cursor stops every thread until that wait ends.
 def write(constraints: Constraints | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator: make a function one write transaction, which is on the disk when the function returns.
 
@@ -119,6 +119,6 @@ def write_around(before: Callable[[], Before], work: Callable[[Before], Done], a
     """
     if current.in_transaction():
         raise RuntimeError("work between two transactions cannot run inside of a third")
-    prepared = write()(before)()
-    done = work(prepared)
+    result = write()(before)()
+    done = work(result)
     return write()(after)(done)

@@ -22,7 +22,7 @@ def list_all() -> list[dict[str, Any]]:
 
 def get(currency_id: UUID | None) -> dict[str, Any]:
     """Return a currency with its number of decimals; raises `NotFound`, also for None."""
-    currency = by_id.first(id=currency_id)
+    currency = by_id.first_dict(id=currency_id)
     if currency is None:
         raise NotFound(NO_CURRENCY)
     return currency

@@ -22,7 +22,7 @@ def list_all() -> list[dict[str, Any]]:
 
 def get(method_id: UUID | None) -> dict[str, Any]:
     """Return a method; raises `NotFound`, also for None."""
-    method = by_id.first(id=method_id)
+    method = by_id.first_dict(id=method_id)
     if method is None:
         raise NotFound(NO_METHOD)
     return method

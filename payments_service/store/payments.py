@@ -72,7 +72,7 @@ def count() -> int:
 
 def get(payment_id: UUID | None) -> tuple[RecordedPayment, int]:
     """Return a payment and its version, which increases by one with each change; raises `NotFound`, also for None."""
-    row = _by_id.first_row(id=payment_id)
+    row = _by_id.first_tuple(id=payment_id)
     if row is None:
         raise NotFound(NO_PAYMENT)
     *columns, version = row
@@ -212,7 +212,7 @@ def _lock_and_get(payment_id: UUID | None, versions: Collection[str] | None) -> 
 
 def _reject_taken(transaction_id: str) -> None:
     """Raise `TransactionIdTaken` if a payment has this transaction_id."""
-    holder = _by_transaction_id.first(transaction_id=transaction_id)
+    holder = _by_transaction_id.first_dict(transaction_id=transaction_id)
     if holder is not None:
         raise TransactionIdTaken(holder["id"])
 
@@ -229,9 +229,9 @@ def _check_fields(method_id: UUID, currency_id: UUID, amount: Decimal) -> tuple[
     """
     invalid = {}
     minor_units, shown_amount = 0, msgspec.Raw()
-    if methods.by_id.first_row(id=method_id) is None:
+    if methods.by_id.first_tuple(id=method_id) is None:
         invalid["method_id"] = methods.NO_METHOD
-    currency = currencies.by_id.first(id=currency_id)
+    currency = currencies.by_id.first_dict(id=currency_id)
     if currency is None:
         invalid["currency_id"] = currencies.NO_CURRENCY
     else:
