@@ -104,7 +104,8 @@ def handle_database_fault(error: Exception) -> ErrorResponse:
 def report_database_fault(error: BaseException) -> None:
     """Log why the database failed, and mark the request, so that its connection is closed."""
     request_state().database_failed = True
-    # The first cause alone: an outage is long, and the full disk may be the log's own.
+    # Only the first cause, to keep the log short: an outage repeats it for each request, and the log may be on the disk
+    # that is full. As in a stack trace, what `from None` hides is no cause.
     while cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         error = cause
     request, reason = flask.request, " ".join(str(error).split())
