@@ -12,7 +12,7 @@ from ..models import Currency
 NO_CURRENCY = "There is no currency with this id."
 MAX_ACRONYM_LENGTH = 16
 
-unique_acronym = write({"currency_acronym": lambda: Conflict("There is a currency with this acronym already.")})
+ACRONYM_TAKEN = {"currency_acronym": lambda: Conflict("There is a currency with this acronym already.")}
 
 
 def list_all() -> list[dict[str, Any]]:
@@ -30,15 +30,15 @@ def get(currency_id: UUID | None) -> dict[str, Any]:
 
 @prepared
 def by_id() -> ModelSelect:
-    """Select a currency."""
+    """Select a currency by its id."""
     return Currency.select().where(Currency.id == placeholder(Currency.id))
 
 
-@unique_acronym
+@write(ACRONYM_TAKEN)
 def add(acronym: str, decimals: int) -> UUID:
     """Add a currency and return its id. Its decimals never change: stored amounts are in its minor units.
 
-    Raises `Conflict` for an acronym in use, and `Invalid` for one of wrong length.
+    Raises `Conflict` for an acronym in use, and `Invalid` for one that is blank, too long or has spaces around it.
     """
     _check_acronym(acronym)
     currency_id = uuid7()
@@ -46,7 +46,7 @@ def add(acronym: str, decimals: int) -> UUID:
     return currency_id
 
 
-@unique_acronym
+@write(ACRONYM_TAKEN)
 def rename(acronym: str, new_acronym: str) -> None:
     """Rename a currency; raises `NotFound`, and what `add` raises."""
     _check_acronym(new_acronym)

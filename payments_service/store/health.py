@@ -22,4 +22,5 @@ def check() -> None:
 
 @write()
 def _try_to_write() -> None:
+    # It changes no row, but fails where a payment would: without a lock or a permission, or on a read-only disk.
     current.execute_sql("UPDATE schema_migration SET name = name WHERE 1 = 0")

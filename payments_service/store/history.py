@@ -31,9 +31,9 @@ class Caller(NamedTuple):
 def add(
     action: Action, payment_id: UUID, caller: Caller, at: datetime, *, before: Any = None, after: Any = None
 ) -> None:
-    """Add an entry, within the write transaction that does what it records.
+    """Add an entry. Call it in the write transaction of the change that it records.
 
-    `before` and `after` are the payment or the link as the API shows it, None if there is none.
+    `before` and `after` are the payment or the link as the API shows it, None where it does not exist.
     """
     _insert.execute(
         payment_id=payment_id,

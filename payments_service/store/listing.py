@@ -12,8 +12,8 @@ from ..database import current
 from ..models import Currency, Payment, TicketPayment
 from .payments import COLUMNS, RecordedPayment
 
-# A time span with more payments is not searched for its last id on every page.
-MAX_SPAN_TO_SEARCH = 20_000
+# The first and last id of a time span with more payments are searched for once, and not again for each page.
+MAX_PAYMENTS_TO_SEARCH = 20_000
 
 
 @dataclass(frozen=True)
@@ -44,23 +44,24 @@ def iterate_pages(size: int, wanted: PaymentFilter, after: UUID | None = None) -
     conditions = _make_conditions(wanted)
     columns = [column.alias(name) for name, column in COLUMNS.items()]
     if wanted.ticket_id is None:
-        query, cursors = Payment.select(*columns), [Payment.id]
+        query, id_columns = Payment.select(*columns), [Payment.id]
     else:
-        # CROSS makes SQLite start from the links. Two cursors: with one, PostgreSQL reads a large ticket's payments
-        # from the first on for each page.
-        query, cursors = TicketPayment.select(*columns).join(Payment, JOIN.CROSS), [TicketPayment.payment, Payment.id]
+        # CROSS makes SQLite start from the links. A page starts after an id in both columns: with a condition on only
+        # one of them, PostgreSQL reads a large ticket's payments from the beginning for each page.
+        query = TicketPayment.select(*columns).join(Payment, JOIN.CROSS)
+        id_columns = [TicketPayment.payment, Payment.id]
         conditions += [TicketPayment.ticket_id == wanted.ticket_id, TicketPayment.payment == Payment.id]
-    position = [cursor > after for cursor in cursors if after]
-    span = _make_span(wanted)
+    position = [column > after for column in id_columns if after]
+    span = _make_time_conditions(wanted)
     conditions += span
     if span and wanted.ticket_id is None and wanted.transaction_id is None:
-        ends = _find_ends(span, MAX_SPAN_TO_SEARCH if after else None)
+        ends = _find_first_and_last_id(span, MAX_PAYMENTS_TO_SEARCH if after else None)
         if ends:
             first, last = ends
             conditions.append(Payment.id <= last)
             position = position or [Payment.id >= first]
     # LEFT: a payment whose currency is missing is a fault, and must not be left out silently.
-    query = query.join_from(Payment, Currency, JOIN.LEFT_OUTER).order_by(cursors[0]).limit(size + 1)
+    query = query.join_from(Payment, Currency, JOIN.LEFT_OUTER).order_by(id_columns[0]).limit(size + 1)
     has_more = True
     while has_more:
         narrowed = [*conditions, *position]
@@ -69,7 +70,7 @@ def iterate_pages(size: int, wanted: PaymentFilter, after: UUID | None = None) -
         if rows:
             page = rows[:size]
             yield Page([RecordedPayment.from_row(row) for row in page], has_more)
-            position = [cursor > page[-1][0] for cursor in cursors]
+            position = [column > page[-1][0] for column in id_columns]
 
 
 def _make_conditions(wanted: PaymentFilter) -> list[Expression]:
@@ -81,16 +82,16 @@ def _make_conditions(wanted: PaymentFilter) -> list[Expression]:
     return [column == value for column, value in columns if value is not None]
 
 
-def _make_span(wanted: PaymentFilter) -> list[Expression]:
+def _make_time_conditions(wanted: PaymentFilter) -> list[Expression]:
     bounds = [(operator.ge, wanted.created_from), (operator.lt, wanted.created_to)]
     return [compare(Payment.created_at, bound) for compare, bound in bounds if bound is not None]
 
 
-def _find_ends(span: list[Expression], limit: int | None) -> tuple[str | None, str | None] | None:
+def _find_first_and_last_id(span: list[Expression], limit: int | None) -> tuple[str | None, str | None] | None:
     """Return the first and the last id of a time span, or None if it has more than `limit` payments.
 
-    The index on the time has both, without the payments themselves. Ids may be in another order than times: clients
-    with access to the database may have made some by hand.
+    The index on the time is enough to find both: no payment is read. They need not be the ids of the earliest and the
+    latest payment: an id that was made by hand in the database has no relation to the time.
     """
     # PostgreSQL before 18 has no MIN of a UUID.
     found = Payment.select(Payment.id.cast("text").alias("id")).where(*span).alias("found")

@@ -12,7 +12,7 @@ from ..models import Method
 NO_METHOD = "There is no payment method with this id."
 MAX_NAME_LENGTH = 64
 
-unique_name = write({"method_name": lambda: Conflict("There is a payment method with this name already.")})
+NAME_TAKEN = {"method_name": lambda: Conflict("There is a payment method with this name already.")}
 
 
 def list_all() -> list[dict[str, Any]]:
@@ -30,20 +30,23 @@ def get(method_id: UUID | None) -> dict[str, Any]:
 
 @prepared
 def by_id() -> ModelSelect:
-    """Select a method."""
+    """Select a method by its id."""
     return Method.select().where(Method.id == placeholder(Method.id))
 
 
-@unique_name
+@write(NAME_TAKEN)
 def add(name: str) -> UUID:
-    """Add a method and return its id; raises `Conflict` for a name in use, and `Invalid` for one of wrong length."""
+    """Add a method and return its id.
+
+    Raises `Conflict` for a name in use, and `Invalid` for one that is blank, too long or has spaces around it.
+    """
     _check_name(name)
     method_id = uuid7()
     Method.insert(id=method_id, name=name).execute()
     return method_id
 
 
-@unique_name
+@write(NAME_TAKEN)
 def rename(name: str, new_name: str) -> None:
     """Rename a method; raises `NotFound`, and what `add` raises."""
     _check_name(new_name)

@@ -232,5 +232,5 @@ def test_payments_are_filtered_by_time(client, insert_numbered, insert_link, mon
     assert ids_of(client.get(f"/payments?{query}")) == [ids[index] for index in found]
     pages = follow(client, f"/payments?limit=1&{query}")
     assert sum(pages, []) == [ids[index] for index in found]
-    monkeypatch.setattr(store.listing, "MAX_SPAN_TO_SEARCH", 1)
+    monkeypatch.setattr(store.listing, "MAX_PAYMENTS_TO_SEARCH", 1)
     assert follow(client, f"/payments?limit=1&{query}") == pages
