@@ -47,22 +47,22 @@ class RecordedPayment(msgspec.Struct, frozen=True):
         """Return the payment in a row of `COLUMNS`, with the further fields of a subclass."""
         payment_id, method_id, currency_id, transaction_id, minor_units, decimals = row
         return cls(
-            spell_uuid(payment_id),
-            _spell_known_uuid(method_id),
-            _spell_known_uuid(currency_id),
+            format_uuid(payment_id),
+            _format_repeated_uuid(method_id),
+            _format_repeated_uuid(currency_id),
             transaction_id,
             exact_number(format_amount(minor_units, decimals)),
             **further_fields,
         )
 
 
-def spell_uuid(stored: str) -> str:
-    """Return an id in the form of RFC 9562, with hyphens. Python's own UUID takes several times as long."""
+def format_uuid(stored: str) -> str:
+    """Return an id as text with hyphens (RFC 9562). Python's own UUID takes several times as long."""
     return str(uuid_utils.UUID(stored))
 
 
-# There are few methods and currencies, and a list repeats them in each row.
-_spell_known_uuid = functools.lru_cache(maxsize=1000)(spell_uuid)
+# For the ids of methods and currencies: there are few, and the rows of a list repeat them.
+_format_repeated_uuid = functools.lru_cache(maxsize=1000)(format_uuid)
 
 
 def count() -> int:
@@ -86,10 +86,10 @@ def _by_id() -> ModelSelect:
 
 
 def lock(payment_id: UUID | None) -> bool:
-    """Lock a payment until the end of this write, and tell whether it exists.
+    """Lock a payment until the end of this write transaction, and tell whether it exists.
 
-    One write at a time then changes the payment, its links or its history. Read it after that: it may have changed
-    while this waited.
+    Only one write at a time can hold the lock, and thus change the payment, its links or its history. Read the payment
+    after this call: it may have changed while the call waited.
     """
     return bool(current.for_update(Payment.select(Payment.id).where(Payment.id == payment_id)).tuples())
 

@@ -8,11 +8,11 @@ from ..errors import Conflict, Invalid, NotFound
 from ..models import Currency, Payment, TicketPayment
 from . import history, payments
 from .history import Action, Caller
-from .payments import COLUMNS, NO_PAYMENT, RecordedPayment, spell_uuid
+from .payments import COLUMNS, NO_PAYMENT, RecordedPayment, format_uuid
 
 
 class PaymentOfTicket(RecordedPayment, frozen=True):
-    """A payment as the list of a ticket shows it."""
+    """A payment in the list of a ticket's payments."""
 
     payment_id: str
     ticket_id: str
@@ -33,7 +33,7 @@ def list_payments(ticket_id: str) -> list[PaymentOfTicket]:
     query = TicketPayment.select(*COLUMNS.values()).join(Payment).join(Currency)
     query = query.where(TicketPayment.ticket_id == ticket_id).order_by(TicketPayment.payment)
     return [
-        PaymentOfTicket.from_row(row, payment_id=spell_uuid(row[0]), ticket_id=ticket_id) for row in query.tuples()
+        PaymentOfTicket.from_row(row, payment_id=format_uuid(row[0]), ticket_id=ticket_id) for row in query.tuples()
     ]
 
 
@@ -56,7 +56,7 @@ def unlink(payment_id: UUID, ticket_id: str, *, caller: Caller) -> None:
 def unlink_all(ticket_id: str, *, caller: Caller) -> None:
     """Delete every link of a ticket, if it has any."""
     links = TicketPayment.select(TicketPayment.payment).where(TicketPayment.ticket_id == ticket_id)
-    # In one order, so that two at once do not deadlock.
+    # Always in the same order, so that two calls at once do not deadlock.
     for (payment_id,) in links.order_by(TicketPayment.payment).tuples():
         _unlink(payment_id, ticket_id, caller)
 
@@ -73,4 +73,5 @@ def _unlink(payment_id: UUID, ticket_id: str, caller: Caller) -> bool:
 
 
 def _make_values(payment_id: UUID, ticket_id: str) -> dict[str, Any]:
+    """Return a link as the API shows it, for the history."""
     return {"payment_id": payment_id, "ticket_id": ticket_id}
