@@ -15,7 +15,7 @@ def check_access() -> None:
     """Let the request pass if its route is public, or if its access token grants the route's permission.
 
     A preflight passes too: browsers send it without cookies. Raises `NotSignedIn`, and `NotPermitted`, also for a
-    request from another origin. Nothing else of the request is looked at before.
+    request from another origin. Nothing else of the request is validated before.
     """
     request = flask.request
     view = flask.current_app.view_functions.get(request.endpoint or "")
@@ -30,6 +30,7 @@ def check_access() -> None:
     state.user_id, state.permissions = access_token.user_id, access_token.permissions
     check_origin()
     if request.routing_exception is not None:
+        # Flask raises it next, as a 404 or 405.
         return
     if permission is None:
         raise NotPermitted("This route declares no permission, so no token grants it.")

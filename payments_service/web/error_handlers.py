@@ -65,7 +65,7 @@ class Api(flask_smorest.Api):
             self._app.register_error_handler(fault, handle_database_fault)
 
     def handle_http_exception(self, error: HTTPException) -> ErrorResponse:
-        """Answer an error of Flask, and of marshmallow through webargs."""
+        """Return the response to an error of Flask, or of marshmallow through webargs."""
         headers = {name: value for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")}
         code = error.code or 500
         # webargs keeps marshmallow's messages, by location and field, in `data`.
@@ -74,7 +74,7 @@ class Api(flask_smorest.Api):
 
 
 def handle_payments_error(error: PaymentsError) -> ErrorResponse:
-    """Answer an error of the service with its status."""
+    """Return the response to an error of the service, with the error's status."""
     message, errors, headers = str(error), None, {}
     if isinstance(error, NotSignedIn):
         headers = CHALLENGE
@@ -93,7 +93,7 @@ def handle_payments_error(error: PaymentsError) -> ErrorResponse:
 
 
 def handle_database_fault(error: Exception) -> ErrorResponse:
-    """Answer a fault of the box, such as a full disk or a long lock, with 503. A fault of our own remains a 500."""
+    """Return a 503 for a fault of the box, such as a full disk or a long lock. A fault of the code remains a 500."""
     if isinstance(error, (peewee.IntegrityError, peewee.DataError, peewee.ProgrammingError)):
         raise error
     report_database_fault(error)
@@ -113,7 +113,7 @@ def report_database_fault(error: BaseException) -> None:
 
 
 def _make_encodable(errors: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return errors by location and field; the client may have named an unknown field by what UTF-8 cannot encode."""
+    """Return errors by location and field, with names in UTF-8: a client can send a field whose name is not."""
     return {
         location: {field.encode("utf-8", "replace").decode(): messages for field, messages in by_field.items()}
         for location, by_field in errors.items()

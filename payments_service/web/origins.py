@@ -33,7 +33,7 @@ def check_origin() -> None:
         return
     site = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")
-    # request.host is "" for a host that Werkzeug finds invalid, and lacks the scheme's default port.
+    # Not request.host: that is "" for a host that Werkzeug finds invalid, and lacks the scheme's default port.
     host = request.headers.get("Host")
     if site:
         same = site in ("same-origin", "none")
@@ -49,7 +49,7 @@ def allow_trusted_origin(response: flask.Response) -> flask.Response:
     """Add the CORS headers (the Fetch standard) that let a page of a trusted origin read the response."""
     if not flask.current_app.config["TRUSTED_ORIGINS"]:
         return response
-    # Also where nothing is allowed: a cache must not answer one origin with the response to another.
+    # Also in responses to other origins: a cache must not give the response to one origin to another.
     response.vary.add("Origin")
     if is_trusted():
         response.headers["Access-Control-Allow-Origin"] = flask.request.headers["Origin"]
@@ -59,7 +59,7 @@ def allow_trusted_origin(response: flask.Response) -> flask.Response:
             response.headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
             response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
         else:
-            # Only pages of a list have a Link.
+            # Only the pages of a list have this header.
             exposed = [EXPOSED_HEADERS, "Link"] if "Link" in response.headers else [EXPOSED_HEADERS]
             response.headers["Access-Control-Expose-Headers"] = ", ".join(exposed)
     return response

@@ -9,16 +9,16 @@ from ..codec import parse_uuid
 
 
 class UUIDInPath(UUIDConverter):
-    """Any text where a path has a UUID, None for text that is not one, so that no row is found.
+    """Matches any text where a path has a UUID. Text that is not a UUID becomes None, for which the store finds no row.
 
-    Werkzeug's own converter lets such a path match no route, and the route says which permission to check first.
+    With Werkzeug's own converter such a path would match no route, and without a route there is no permission to check.
     """
 
     regex = r"[^/]+"
     part_isolating = True
 
     def to_python(self, value: str) -> uuid.UUID | None:  # type: ignore[override]
-        """Return the UUID or None; raises ValidationError for a word that is a path of its own, such as methods."""
+        """Return the UUID or None; raises ValidationError for a reserved word, which then matches its own route."""
         if value in _find_reserved_words(self.map):
             raise ValidationError
         return parse_uuid(value)
@@ -34,7 +34,7 @@ def _find_reserved_words(url_map: Map) -> frozenset[str]:
 
 
 def correct_allow(response: flask.Response) -> flask.Response:
-    """Leave a static path its own methods in Allow: Werkzeug adds those of the rule with a UUID in its place."""
+    """Leave only a static path's own methods in Allow: Werkzeug adds those of the route with a UUID in its place."""
     if "Allow" in response.headers:
         rules = [rule for rule in flask.current_app.url_map.iter_rules() if rule.rule == flask.request.path]
         if rules:

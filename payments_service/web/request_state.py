@@ -1,4 +1,4 @@
-"""What the service knows of the request that it handles: id, start, user, permissions, whether the database failed."""
+"""The state of the current request: its id, start, user and permissions, and whether the database failed."""
 import re
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -39,7 +39,7 @@ class RequestState:
 
 
 def begin_request() -> None:
-    """Give the current request its state. It keeps its X-Request-Id, as from nginx, or gets an id."""
+    """Give the current request its state. Its id is its X-Request-Id, for example from nginx, or else a new one."""
     sent = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_state = RequestState(sent if REQUEST_ID.fullmatch(sent) else uuid_utils.uuid4().hex)
 

@@ -1,4 +1,4 @@
-"""What an application keeps for as long as it runs: its database, its metrics, its cache of tokens."""
+"""The objects that an application keeps while it runs: its database, its metrics, its cache of tokens."""
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ class Runtime:
     database: Sqlite | Postgresql
     metrics: Metrics
     tokens: TokenReader
-    # Half of the threads may read long lists: payments need the rest.
+    # Taken by each thread that sends a long list: half of the threads at most, because payments need the rest.
     long_lists: threading.BoundedSemaphore
 
 
@@ -43,7 +43,7 @@ def make_database(url: str, connections: int, metrics: Metrics) -> Sqlite | Post
 
 
 def return_connection(_error: BaseException | None) -> None:
-    """Return the request's connection to the pool. If the database failed, close it: the fault may be in it."""
+    """Return the request's connection to the pool, or close it if the database failed: it may be broken."""
     database = find_database()
     if database.is_closed():
         return

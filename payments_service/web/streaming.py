@@ -26,13 +26,13 @@ def stream_list(first: Page, others: Iterator[Page]) -> flask.Response:
     """
     if not first.has_more:
         return json_response(first.payments)
-    places = runtime().long_lists
-    if not places.acquire(blocking=False):
+    long_lists = runtime().long_lists
+    if not long_lists.acquire(blocking=False):
         raise Busy("Other long lists are being sent: try again, or read this one in pages, with limit.")
-    # The request has ended for Flask by the time that the other pages are sent.
+    # The other pages are sent after Flask has left the contexts of the application and the request.
     app = flask.current_app._get_current_object()  # type: ignore[attr-defined]
     response = flask.Response(_encode_pages(first, others, app, request_state()), mimetype="application/json")
-    response.call_on_close(places.release)
+    response.call_on_close(long_lists.release)
     return response
 
 
@@ -50,7 +50,8 @@ def _encode_pages(first: Page, others: Iterator[Page], app: flask.Flask, state: 
 def _read_page(pages: Iterator[Page], app: flask.Flask, state: RequestState) -> Page | None:
     """Return the next page, None at the end.
 
-    Its own context returns the connection to the pool: the client may take long to read the page.
+    Each page is read in a context of its own, which returns the connection to the pool when it ends: the client may
+    take long to read the page.
     """
     with app.app_context():
         flask.g.request_state = state
