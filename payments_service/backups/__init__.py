@@ -24,7 +24,7 @@ def back_up(directory: Path, keep: int | None, progress: Progress) -> Path:
     engine's backups in the folder, only the newest `keep` stay; with None, all stay. Raises `BackupError`.
     """
     suffix = ".db" if _is_sqlite() else ".dump"
-    with _errors_as_backup_error():
+    with _raise_backup_errors():
         if not directory.exists():
             directory.mkdir(mode=0o700, parents=True)
             chown_to_folder_owner(directory)
@@ -43,7 +43,7 @@ def restore(file: Path, force: bool, progress: Progress) -> Path | None:
     Without `force`, a database that holds payments or cannot be read is not replaced. If the restore is interrupted,
     the database is the old one, the new one, or one that the service rejects at its start. Raises `BackupError`.
     """
-    with _errors_as_backup_error():
+    with _raise_backup_errors():
         if not file.is_file():
             raise BackupError(f"there is no file {file}")
         kept: Path | None = _engine_module().restore(current.obj, file.absolute(), _timestamp(), force, progress)
@@ -71,7 +71,7 @@ def _delete_old(newest: Path, keep: int) -> None:
 
 
 @contextmanager
-def _errors_as_backup_error() -> Iterator[None]:
+def _raise_backup_errors() -> Iterator[None]:
     """Turn errors of the file system and the database into a `BackupError` with one line."""
     try:
         yield

@@ -90,7 +90,7 @@ def restore(database: Postgresql, file: Path, timestamp: str, force: bool, progr
 
 def _dump(database: Postgresql, target: Path, progress: Progress) -> None:
     progress("Dumping")
-    conninfo, password = _connection(database)
+    conninfo, password = _make_conninfo(database)
     options = ["--format=custom", "--no-password", f"--file={target}", f"--dbname={conninfo}"]
     _run("pg_dump", *options, env=password)
     progress("Checking")
@@ -116,7 +116,7 @@ def _psql(database: Postgresql) -> Iterator[tuple[IO[str], IO[str]]]:
 
     Raises `BackupError` if psql fails.
     """
-    conninfo, password = _connection(database)
+    conninfo, password = _make_conninfo(database)
     command = [_find_program("psql"), "--no-psqlrc", "--no-password", "--quiet", "--no-align", "--tuples-only"]
     command += ["--set=ON_ERROR_STOP=1", f"--dbname={conninfo}"]
     environment = os.environ | {"LC_ALL": "C"} | password
@@ -139,8 +139,8 @@ def _psql(database: Postgresql) -> Iterator[tuple[IO[str], IO[str]]]:
         raise failure
 
 
-def _connection(database: Postgresql) -> tuple[str, dict[str, str]]:
-    """Return the connection string without the password, and the environment variable that passes the password.
+def _make_conninfo(database: Postgresql) -> tuple[str, dict[str, str]]:
+    """Return the connection string without the password, and the password as an environment variable.
 
     Raises `BackupError` for other secrets: they can only be passed as arguments, which all users can see.
     """

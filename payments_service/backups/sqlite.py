@@ -138,7 +138,7 @@ def _replace_damaged(path: Path, new: Path, kept: Path) -> None:
 
 
 def _is_open(path: Path) -> bool:
-    """Return whether another process has the database open. Works for damaged files too, which SQLite cannot open."""
+    """Tell whether another process has the database open. Works also for damaged files, which SQLite cannot open."""
     with open(path, "rb+") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, SHARED_SIZE, SHARED_FIRST)

@@ -8,8 +8,8 @@ from waitress.utilities import BadRequest, RequestEntityTooLarge
 
 from ..web.parsing import MAX_BODY_BYTES
 
-# A longer body is rejected without reading it to its end.
-DISCARD_LIMIT = 16 * 1024 * 1024
+# An oversized body of up to this size is read to its end and discarded; a larger one is rejected at once.
+MAX_DISCARDED_BYTES = 16 * 1024 * 1024
 TRANSFER_ENCODING = re.compile(rb"^transfer-encoding:[ \t]*(.*?)[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
 MANY_BLANKS = re.compile(rb"[ \t]{100}")
 
@@ -32,7 +32,7 @@ class RequestParser(HTTPRequestParser):
 
     Works around: waitress 3.0.2 rejects such a request by itself, so the application cannot check its token first. It
     also closes the connection at once: 30 of 30 clients that send 15 MB before they read got a reset, and no response.
-    So a body of up to `DISCARD_LIMIT` is read to its end: all 30 got the response, and the connection stays open.
+    So a body of up to `MAX_DISCARDED_BYTES` is read to its end: all 30 got the response, and the connection stays open.
     Drop when: waitress reads oversized bodies to their end and leaves the response to the application.
     """
 

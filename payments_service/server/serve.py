@@ -20,7 +20,7 @@ from ..web.error_handlers import MAX_HEADER_BYTES
 from . import systemd
 from .channel import Channel
 from .dispatcher import Dispatcher
-from .parser import DISCARD_LIMIT
+from .parser import MAX_DISCARDED_BYTES
 
 # Connections at once. LimitNOFILE in deploy/payments.service allows the files for them and a quarter more.
 CONNECTION_LIMIT = 4000
@@ -54,7 +54,7 @@ def serve(app: flask.Flask) -> None:
     dispatcher = Dispatcher()
     server = _listen(app, dispatcher, sockets)
     dispatcher.set_thread_count(app.config["THREADS"])
-    # Whatever exists now stays: the garbage collector need not scan it while requests wait.
+    # What exists now lives as long as the process: the garbage collector need not scan it while requests wait.
     gc.freeze()
     server.print_listen("Serving on http://{}:{}")
     systemd.notify("READY=1")
@@ -80,8 +80,8 @@ def _listen(app: flask.Flask, dispatcher: Dispatcher, sockets: dict[int, Any]) -
             _dispatcher=dispatcher,
             host=app.config["HOST"],
             port=app.config["PORT"],
-            # waitress rejects what reaches a limit, the service what exceeds it.
-            max_request_body_size=DISCARD_LIMIT + 1,
+            # waitress rejects a size that equals a limit, the service only one that exceeds it.
+            max_request_body_size=MAX_DISCARDED_BYTES + 1,
             max_request_header_size=MAX_HEADER_BYTES + 1,
             connection_limit=_connection_limit(),
             ident=None,
