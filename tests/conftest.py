@@ -27,7 +27,7 @@ from .support.tokens import SECRET, make_token
 
 @pytest.fixture(params=["sqlite", "postgresql"], scope="module")
 def engine(request: pytest.FixtureRequest) -> str:
-    """Name the database engine. Every test that needs a database runs on each, unless a mark says otherwise."""
+    """Return the name of the engine. A test that needs a database runs on both engines, unless a mark names one."""
     return request.param
 
 
@@ -108,7 +108,7 @@ def database_url(new_database: Callable[..., str], request: pytest.FixtureReques
 
 @pytest.fixture
 def rows(database_url: str) -> Iterator[Rows]:
-    """Open a connection to the database beside the service."""
+    """Open a connection of the test's own to the database."""
     opened = Rows(database_url)
     yield opened
     opened.connection.close()
@@ -184,7 +184,7 @@ def link(client: FlaskClient) -> Callable[[str, str], None]:
 
 @pytest.fixture
 def insert_payments(app: Flask, rows: Rows) -> Callable[..., None]:
-    """Insert payments beside the service, each with the given columns changed."""
+    """Insert payments into the database without the service, each with the given columns changed."""
 
     def insert(*changes: dict[str, Any]) -> None:
         row = {"id": ID, "method_id": CASH, "currency_id": EUR, "transaction_id": "txn-1", "minor_units": 4550}
@@ -196,18 +196,19 @@ def insert_payments(app: Flask, rows: Rows) -> Callable[..., None]:
 
 @pytest.fixture
 def insert_link(app: Flask, rows: Rows) -> Callable[..., None]:
-    """Insert a link beside the service."""
+    """Insert a link into the database without the service."""
 
     def insert(payment_id: str = ID, ticket_id: str = "t-1") -> None:
-        moment = "2026-01-01 00:00:00.000000+00:00"
-        rows.insert("ticket_payment", {"payment_id": stored(payment_id), "ticket_id": ticket_id, "linked_at": moment})
+        linked_at = "2026-01-01 00:00:00.000000+00:00"
+        row = {"payment_id": stored(payment_id), "ticket_id": ticket_id, "linked_at": linked_at}
+        rows.insert("ticket_payment", row)
 
     return insert
 
 
 @pytest.fixture
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let applications made after this wait for a second at most."""
+    """Let applications that are made after this wait for locks for at most a second."""
     monkeypatch.setattr(timeouts, "LOCK_TIMEOUT_SECONDS", 1)
 
 
@@ -215,7 +216,8 @@ def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
 def start_server(database_url: str) -> Iterator[Callable[..., Server]]:
     """Start servers on the test's database, with any further settings.
 
-    They run the project or a copy of it, or another program, if wanted below another command.
+    `project` is a copy of the project to run. `command` runs Python, as in `["strace", ...]`. `program` takes the place
+    of wsgi.py.
     """
     servers = []
 

@@ -114,11 +114,11 @@ class Page(Browser):
         for button in (".opblock-summary-control", ".try-out__btn", ".execute"):
             self.wait_for(f"!!{block}.querySelector('{button}')")
             self.run(f"{block}.querySelector('{button}').click()")
-        answer = f"{block}.querySelector('.live-responses-table .response')"
-        self.wait_for(f"!!{answer}?.querySelector('pre')")
+        shown = f"{block}.querySelector('.live-responses-table .response')"
+        self.wait_for(f"!!{shown}?.querySelector('pre')")
         return (
-            int(self.run(f"{answer}.querySelector('.response-col_status').innerText")),
-            self.run(f"{answer}.querySelector('pre').innerText"),
+            int(self.run(f"{shown}.querySelector('.response-col_status').innerText")),
+            self.run(f"{shown}.querySelector('pre').innerText"),
         )
 
     def asked(self):

@@ -17,8 +17,8 @@ from .waiting import wait_until
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
 SITE = (PROJECT / "payments_service" / "deploy" / "nginx.conf").read_text()
 
-# The rest of the configuration, like Debian's, in a folder of the test.
-AROUND = """{user}
+# The main configuration that includes the site: like Debian's, but in a folder of the test.
+MAIN_CONFIGURATION = """{user}
 worker_processes 1;
 daemon off;
 pid {folder}/pid;
@@ -54,9 +54,10 @@ class Nginx(Server):
         # Not below pytest's folder, which only its own user can read.
         self.folder = Path(tempfile.mkdtemp(prefix="payments-nginx-"))
         self.port = free_port()
-        moved = {"listen 80;": f"listen 127.0.0.1:{self.port};", "listen [::]:80;": "", "/var/log/nginx": self.folder}
-        moved |= {f"127.0.0.1:{9154 + index} ": f"127.0.0.1:{port} " for index, port in enumerate(ports)}
-        for shipped, here in moved.items():
+        replacements = {"listen 80;": f"listen 127.0.0.1:{self.port};", "listen [::]:80;": ""}
+        replacements["/var/log/nginx"] = self.folder
+        replacements |= {f"127.0.0.1:{9154 + index} ": f"127.0.0.1:{port} " for index, port in enumerate(ports)}
+        for shipped, here in replacements.items():
             assert shipped in site
             site = site.replace(shipped, str(here))
         user = ""
@@ -65,7 +66,7 @@ class Nginx(Server):
             self.folder.chmod(0o755)
             user = f"user {USER['user']} {grp.getgrgid(USER['group']).gr_name};"
         (self.folder / "site").write_text(site)
-        (self.folder / "conf").write_text(AROUND.format(folder=self.folder, user=user))
+        (self.folder / "conf").write_text(MAIN_CONFIGURATION.format(folder=self.folder, user=user))
         command = [NGINX, "-p", self.folder, "-e", "stderr", "-c", self.folder / "conf"]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.log = []

@@ -23,7 +23,7 @@ PASSWORD = "p@ss/wörd"
 ENCODED_PASSWORD = "p%40ss%2Fw%C3%B6rd"
 
 
-# PostgreSQL refuses to run as root.
+# PostgreSQL does not run as root.
 USER: dict[str, Any] = {}
 if os.geteuid() == 0:
     USER = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}

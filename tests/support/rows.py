@@ -9,7 +9,7 @@ import psycopg
 
 
 class Rows:
-    """A connection to the database of the service, by the driver alone."""
+    """A connection to the database of the service through its driver, without Peewee."""
 
     Rejected = (sqlite3.IntegrityError, psycopg.IntegrityError)
 
@@ -42,7 +42,7 @@ class Rows:
             raise
 
     def lock(self) -> None:
-        """Keep others from writing payments until `unlock`."""
+        """Block the service's writes of payments until `unlock`."""
         if self.is_sqlite:
             self.execute("BEGIN IMMEDIATE")
         else:
@@ -50,7 +50,7 @@ class Rows:
             self.execute("LOCK TABLE payment IN EXCLUSIVE MODE")
 
     def unlock(self) -> None:
-        """Let others write again."""
+        """Let the service write again."""
         self.execute("ROLLBACK")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def damage(file: Path, damaged: str) -> None:
-    """Overwrite the first or the last page of the payments' table, which has many pages."""
+    """Overwrite the "first page" or the "last page" of the payments' table, which has to have several."""
     with sqlite3.connect(file) as connection:
         (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'payment'").fetchone()
     connection.close()
