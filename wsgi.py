@@ -24,9 +24,11 @@ def main() -> None:
             database.migrate()
         except UnusableDatabase as error:
             sys.exit(f"payments: {error}")
-        keys = runtime().tokens.keys
-        fields = {"version": __version__, "database": database.current.location, "keys": keys.algorithm}
-        logging.info("Starting", extra=fields | {"keys_from": keys.source})
+        source = runtime().tokens.source
+        # If keys are fetched, then before the first request.
+        source.renew()
+        fields = {"version": __version__, "database": database.current.location, "keys": source.algorithms}
+        logging.info("Starting", extra=fields | {"keys_from": source.name})
     server.serve(app)
 
 

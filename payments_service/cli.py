@@ -15,10 +15,12 @@ from . import backups, database, doctor, store
 from .backups import BackupError
 from .errors import PaymentsError, UnusableDatabase
 from .money import MAX_DECIMALS
+from .tokens.claims import MAX_USER_LENGTH, is_valid_user
 from .tokens.issuing import issue_token
+from .tokens.permissions import Permission
 from .web.runtime import runtime
 
-TOKEN_LIFETIME = timedelta(hours=1)
+MAX_TOKEN_HOURS = 366 * 24
 
 
 @contextmanager
@@ -43,12 +45,43 @@ class Group(AppGroup):
             return super().invoke(ctx)
 
 
+def parse_user(_ctx: click.Context, _option: click.Parameter, user: str) -> str:
+    """Return the user of --user; raises `BadParameter` for one that no token may name."""
+    if not is_valid_user(user) or user != user.strip():
+        raise click.BadParameter(f"must be 1 to {MAX_USER_LENGTH} characters without blanks around them.")
+    return user
+
+
+def parse_permissions(_ctx: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> list[Permission]:
+    """Return the permissions of all --permissions, by default every one; raises `BadParameter` for one unknown."""
+    names = ",".join(values).replace(",", " ").split()
+    unknown = [name for name in names if name not in list(Permission)]
+    if unknown or (values and not names):
+        raise click.BadParameter(f"must be among {', '.join(Permission)}.")
+    return [permission for permission in Permission if permission in names or not values]
+
+
 @click.command("token")
+@click.option("--user", default="technician", callback=parse_user, help="Who it is for, as the history names them.")
+@click.option(
+    "--permissions",
+    multiple=True,
+    callback=parse_permissions,
+    help="What it grants, separated by commas. By default all permissions.",
+)
+@click.option(
+    "--hours",
+    type=click.IntRange(1, MAX_TOKEN_HOURS),
+    default=1,
+    show_default=True,
+    help="How long it is valid. It cannot be revoked.",
+)
 @with_appcontext
-def print_token() -> None:
-    """Print an access token with all permissions, valid for one hour."""
+def print_token(user: str, permissions: list[Permission], hours: int) -> None:
+    """Print an access token, by default one with all permissions."""
     with report_errors():
-        click.echo(issue_token(flask.current_app.config, runtime().tokens.keys, TOKEN_LIFETIME))
+        source = runtime().tokens.source
+        click.echo(issue_token(flask.current_app.config, source, user, permissions, timedelta(hours=hours)))
 
 
 @click.command()

@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 from . import database, store
 from .database import DATABASE_FAULTS
 from .database.sqlite import OTHERS_MODE
-from .errors import NotReady, UnusableDatabase
-from .tokens.keys import SECRET_ALGORITHM
+from .errors import NotReady, SettingError, UnusableDatabase
+from .tokens.key_formats import SECRET_ALGORITHM, find_doubts
+from .tokens.keys import KeyFile
 from .web.runtime import runtime
 
 OK, WARNING, FAULT = "ok", "warning", "fault"
 
-# The claims that tokens must have, and the settings that give their values.
-REQUIRED_CLAIMS = {"iss": "JWT_ISSUER", "aud": "JWT_AUDIENCE"}
 # A random secret of 32 bytes, even in hexadecimal digits, hardly ever has fewer distinct characters.
 MIN_DISTINCT_CHARACTERS = 10
 # The clocks of machines that share a database may differ by this much.
@@ -44,16 +43,34 @@ def examine(config: dict[str, Any]) -> Iterator[Finding]:
 
 
 def check_keys(config: dict[str, Any]) -> Iterator[Finding]:
-    """Check that the secret is hard to guess, and that its file is private."""
-    keys = runtime().tokens.keys
-    required = [f", {claim} {config[name]!r}" for claim, name in REQUIRED_CLAIMS.items() if config[name]]
-    yield Finding(OK, f"access tokens: verified with {keys.algorithm} and {keys.source}{''.join(required)}")
-    if keys.algorithm != SECRET_ALGORITHM:
+    """Check that there are keys, that a secret is hard to guess, and that its file is private."""
+    source = runtime().tokens.source
+    try:
+        keys = source.load()
+    except SettingError as error:
+        yield Finding(FAULT, f"access tokens: {error}")
         return
-    if min(len(set(secret)) for secret in keys.verifying) < MIN_DISTINCT_CHARACTERS:
+    algorithms = ", ".join(sorted({key.algorithm for key in keys}))
+    yield Finding(OK, f"access tokens: verified with {algorithms} and {source.name}{_describe_required_claims(config)}")
+    secrets = [key.material for key in keys if key.algorithm == SECRET_ALGORITHM]
+    if secrets and min(len(set(secret)) for secret in secrets) < MIN_DISTINCT_CHARACTERS:
         yield Finding(WARNING, "access tokens: a secret looks guessable: make a new one with openssl rand -hex 32")
-    if keys.file and keys.file.stat().st_mode & OTHERS_MODE:
-        yield Finding(FAULT, f"access tokens: all users can read the secret: chmod o= {keys.file}")
+    for doubt in find_doubts(keys):
+        yield Finding(WARNING, f"access tokens: {doubt}: remove it if the sign-in service uses the secret without it")
+    if secrets and isinstance(source, KeyFile) and source.path.stat().st_mode & OTHERS_MODE:
+        yield Finding(FAULT, f"access tokens: all users can read the secret: chmod o= {source.path}")
+
+
+def _describe_required_claims(config: dict[str, Any]) -> str:
+    """Return the claims that tokens must have, and their values, each after a comma."""
+    required = []
+    if config["JWT_ISSUER"]:
+        required.append(f"iss {config['JWT_ISSUER']!r}")
+    if config["JWT_AUDIENCE"]:
+        required.append(f"aud {' or '.join(map(repr, config['JWT_AUDIENCE']))}")
+    if config["JWT_REQUIRED_CLAIM"]:
+        required.append("{} {!r}".format(*config["JWT_REQUIRED_CLAIM"]))
+    return "".join(f", {claim}" for claim in required)
 
 
 def check_database() -> Iterator[Finding]:

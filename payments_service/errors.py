@@ -3,6 +3,7 @@
     PaymentsError                   the response is its status and its message, which says what to do
     ├── MalformedBody               400
     ├── NotSignedIn                 401
+    │   └── TokenRejected
     ├── NotPermitted                403
     ├── NotFound                    404
     ├── Conflict                    409
@@ -13,6 +14,7 @@
     ├── KeyReused                   422
     └── Unavailable                 503, with Retry-After
         ├── NotReady
+        ├── KeysUnavailable
         └── Busy
     SettingError                    a setting is invalid: the service does not start
     UnusableDatabase                the database cannot be used: the service does not start
@@ -40,6 +42,15 @@ class NotSignedIn(PaymentsError):
     """The access token is missing or not valid."""
 
     status = HTTPStatus.UNAUTHORIZED
+
+
+class TokenRejected(NotSignedIn):
+    """An access token is expired or not valid; `reason` names the claim or the rule and quotes nothing."""
+
+    def __init__(self, reason: str, expired: bool = False) -> None:
+        super().__init__("The access token has expired: refresh it." if expired else "The access token is not valid.")
+        self.reason = reason
+        self.expired = expired
 
 
 class NotPermitted(PaymentsError):
@@ -108,6 +119,10 @@ class Unavailable(PaymentsError):
 
 class NotReady(Unavailable):
     """The service cannot record payments until a technician acts."""
+
+
+class KeysUnavailable(Unavailable):
+    """No keys for access tokens have been read, or those that were are too old."""
 
 
 class Busy(Unavailable):

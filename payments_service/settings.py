@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import flask
 import psycopg
@@ -94,6 +95,51 @@ def _parse_origins(raw: Any) -> frozenset[str]:
     return origins
 
 
+def _parse_list(raw: Any) -> tuple[str, ...]:
+    values = tuple(value.strip() for value in _parse_text(raw).split(","))
+    if not all(values):
+        raise ValueError("must be one value, or several separated by commas")
+    return values
+
+
+def _parse_claim_name(raw: Any) -> str:
+    name = _parse_text(raw).strip()
+    if not all(name.split(".")):
+        raise ValueError("must be the name of a claim, such as permissions or realm_access.roles")
+    return name
+
+
+def _parse_required_claim(raw: Any) -> tuple[str, str]:
+    name, _, value = (part.strip() for part in _parse_text(raw).partition("="))
+    if not value or not all(name.split(".")):
+        raise ValueError("must be a claim and its value, such as token_use=access")
+    return name, value
+
+
+def _parse_jwks_url(raw: Any) -> str:
+    url = _parse_text(raw).strip()
+    if not url.isprintable() or " " in url or not _is_confidential(url):
+        raise ValueError(
+            "must be an https URL such as https://sign-in.example/jwks.json, or an http URL of this machine such as "
+            "http://127.0.0.1:8080/jwks.json, without a user name and without #"
+        )
+    return url
+
+
+def _is_confidential(url: str) -> bool:
+    """Return whether nobody on the network can change what a URL responds: by TLS, or because it is local."""
+    try:
+        parts = urlsplit(url)
+        # Reading the port validates it.
+        if not parts.hostname or parts.port == 0 or "@" in parts.netloc or "#" in url:
+            return False
+        if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname == "localhost"):
+            return True
+        return parts.scheme == "http" and ipaddress.ip_address(parts.hostname).is_loopback
+    except ValueError:
+        return False
+
+
 def _parse_ip_address(raw: Any) -> str:
     try:
         return str(ipaddress.ip_address(str(raw).strip()))
@@ -120,11 +166,15 @@ SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "JWT_SECRET": (_parse_text, None),
     "JWT_SECRET_FILE": (_parse_text, None),
     "JWT_PUBLIC_KEY_FILE": (_parse_text, None),
+    "JWT_JWKS_URL": (_parse_jwks_url, None),
     "JWT_ALGORITHM": (_choice_parser("HS256", "RS256", "ES256", "EdDSA"), None),
     "JWT_ISSUER": (_parse_text, None),
-    "JWT_AUDIENCE": (_parse_text, None),
+    "JWT_AUDIENCE": (_parse_list, None),
     # In seconds. Limited, because a long leeway would disable the expiry of tokens.
     "JWT_LEEWAY": (_integer_parser(0, 300), 10),
+    "JWT_REQUIRED_CLAIM": (_parse_required_claim, None),
+    "JWT_PERMISSIONS_CLAIM": (_parse_claim_name, "permissions"),
+    "JWT_ROLE_CLAIM": (_parse_claim_name, "role"),
     "ROLE_PERMISSIONS": (_parse_role_permissions, {}),
     "TRUSTED_ORIGINS": (_parse_origins, frozenset()),
     "TRUSTED_PROXY": (_parse_ip_address, None),

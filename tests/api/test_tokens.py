@@ -1,6 +1,5 @@
 """The accessToken cookie"""
 import base64
-import hmac
 import json
 import time
 from datetime import datetime, timedelta, timezone
@@ -17,7 +16,7 @@ from payments_service.tokens import access_tokens
 from ..support.clients import client_of
 from ..support.engines import on_one_engine
 from ..support.payments import NOBODY
-from ..support.tokens import PERMISSIONS, SECRET, make_token
+from ..support.tokens import SECRET, make_token, signed_by_text
 from ..support.waiting import wait_until
 
 pytestmark = on_one_engine
@@ -77,7 +76,6 @@ def test_other_claims_of_an_access_token_are_ignored(app, claims):
         {"permissions": "payments_read"},
         {"permissions": {"payments_read": True}},
         {"permissions": ["payments_read", 1]},
-        {"role": ["admin"]},
         {"role": 1},
     ],
     ids=str,
@@ -150,8 +148,8 @@ def test_a_refresh_token_in_its_own_cookie_is_ignored(app):
 
 def test_a_token_in_another_place_is_ignored(app):
     client = app.test_client()
-    assert client.get("/payments", headers={"Authorization": f"Bearer {make_token()}"}).status_code == 401
     assert client.get(f"/payments?accessToken={make_token()}").status_code == 401
+    assert client.get("/payments", headers={"X-Access-Token": make_token()}).status_code == 401
 
 
 def test_the_issuer_and_audience_are_checked_where_they_are_set(make_app):
@@ -166,15 +164,6 @@ def test_the_leeway_is_a_setting(make_app):
     expired = make_token(exp=int(time.time()) - 5)
     assert get_payments(make_app(JWT_LEEWAY=60), expired).status_code == 204
     assert get_payments(make_app(JWT_LEEWAY=0), expired).status_code == 401
-
-
-def test_the_token_command_grants_every_permission(make_app):
-    app = make_app(JWT_ISSUER="sign-in", JWT_AUDIENCE="payments")
-    token = app.test_cli_runner().invoke(args=["token"]).output.strip()
-    claims = jwt.decode(token, SECRET, algorithms=["HS256"], audience="payments")
-    assert sorted(claims["permissions"]) == sorted(PERMISSIONS)
-    assert claims["exp"] - claims["iat"] == 3600
-    assert get_payments(app, token).status_code == 204
 
 
 KEYS = {
@@ -207,17 +196,9 @@ def test_tokens_are_verified_by_a_public_key(app_with_public_keys, algorithm):
 def test_a_public_key_verifies_nothing_but_its_own_algorithm(app_with_public_keys, algorithm):
     app = app_with_public_keys(public(KEYS[algorithm]))
     others = [make_token(secret=key, algorithm=name) for name, key in KEYS.items() if name != algorithm]
-    forged = [signed_by_text("HS256", text) for text in (public(KEYS[algorithm]), public(KEYS[algorithm]).strip())]
+    forged = [signed_by_text(text) for text in (public(KEYS[algorithm]), public(KEYS[algorithm]).strip())]
     for token in [*others, *forged, make_token(), unsigned(), make_token(secret=KEYS["RS256"], algorithm="PS256")]:
         assert get_payments(app, token).status_code == 401
-
-
-def signed_by_text(algorithm, text):
-    """Return a token signed by HMAC with a public key's text, which a careless verifier would accept."""
-    parts = ({"alg": algorithm, "typ": "JWT"}, {"exp": int(time.time()) + 60, "permissions": PERMISSIONS})
-    signed = b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts)
-    signature = hmac.digest(text.encode(), signed, "sha256")
-    return (signed + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
 
 
 def test_public_keys_are_rotated_without_an_outage(app_with_public_keys):
@@ -292,12 +273,6 @@ def test_every_secret_of_a_file_is_measured(make_app, tmp_path):
         make_app(JWT_SECRET="", JWT_SECRET_FILE=str(tmp_path / "secrets"))
 
 
-def test_with_public_keys_only_no_token_is_issued(app_with_public_keys):
-    result = app_with_public_keys(public(KEYS["EdDSA"])).test_cli_runner().invoke(args=["token"])
-    assert result.exit_code == 1
-    assert result.output.startswith("Error: This box can only verify access tokens")
-
-
 def test_no_part_of_a_token_is_logged(app, caplog):
     caplog.set_level("DEBUG")
     for token in (make_token(), make_token(secret="another secret, over 32 bytes long as well"), make_token()[:-2]):
@@ -325,17 +300,17 @@ def test_a_cached_token_is_rejected_before_its_start(app, monkeypatch, claim):
 
 
 def test_a_cached_token_is_verified_once(app, monkeypatch):
-    decode = Mock(side_effect=jwt.decode)
-    monkeypatch.setattr(access_tokens.jwt, "decode", decode)
+    decoder = app.extensions["payments"].tokens._decoder
+    monkeypatch.setattr(decoder, "decode", Mock(side_effect=decoder.decode))
     token = make_token()
     assert [get_payments(app, token).status_code for _ in range(3)] == [204] * 3
-    assert decode.call_count == 1
+    assert decoder.decode.call_count == 1
 
 
 def test_a_rejected_token_is_never_cached(app):
     for token in (make_token(exp=1), make_token(type="refresh"), make_token(userId=[]), make_token()[:-2], "e.y.J"):
         assert [get_payments(app, token).status_code for _ in range(2)] == [401, 401]
-    assert not app.extensions["payments"].tokens._cache
+    assert not app.extensions["payments"].tokens._cache.tokens
 
 
 def test_a_token_cached_by_another_application_is_verified(make_app):
@@ -362,10 +337,10 @@ def test_the_token_cache_has_a_maximum_size(app, monkeypatch):
     monkeypatch.setattr(access_tokens, "MAX_CACHED_TOKENS", 3)
     for number in [*range(7), 0]:
         assert get_payments(app, make_token(jti=str(number))).status_code == 204
-        assert len(app.extensions["payments"].tokens._cache) <= 3
+        assert len(app.extensions["payments"].tokens._cache.tokens) <= 3
 
 
 def test_the_cache_holds_no_token(app):
     token = make_token()
     get_payments(app, token)
-    assert not [part for part in token.split(".") if part in str(app.extensions["payments"].tokens._cache)]
+    assert not [part for part in token.split(".") if part in str(app.extensions["payments"].tokens._cache.tokens)]

@@ -74,6 +74,27 @@ def test_settings_are_read_from_the_environment(monkeypatch, tmp_path):
         ("JWT_PUBLIC_KEY_FILE", "/nowhere/public.pem"),
         ("JWT_PUBLIC_KEY_FILE", "/dev/null"),
         ("JWT_PUBLIC_KEY_FILE", __file__),
+        ("JWT_JWKS_URL", "sign-in.example/jwks.json"),
+        ("JWT_JWKS_URL", "http://sign-in.example/jwks.json"),
+        ("JWT_JWKS_URL", "http://10.0.0.5/jwks.json"),
+        ("JWT_JWKS_URL", "http://localhost.example/jwks.json"),
+        ("JWT_JWKS_URL", "http://127.0.0.1@sign-in.example/jwks.json"),
+        ("JWT_JWKS_URL", "https://me:secret@sign-in.example/jwks.json"),
+        ("JWT_JWKS_URL", "https://sign-in.example/jwks.json#keys"),
+        ("JWT_JWKS_URL", "https://sign-in.example:port/jwks.json"),
+        ("JWT_JWKS_URL", "https://sign-in.example/jwks .json"),
+        ("JWT_JWKS_URL", "https:///jwks.json"),
+        ("JWT_JWKS_URL", "https://[::1/jwks.json"),
+        ("JWT_JWKS_URL", "file:///etc/payments/jwks.json"),
+        ("JWT_JWKS_URL", "ftp://127.0.0.1/jwks.json"),
+        ("JWT_AUDIENCE", "payments,"),
+        ("JWT_AUDIENCE", ",,"),
+        ("JWT_REQUIRED_CLAIM", "token_use"),
+        ("JWT_REQUIRED_CLAIM", "token_use="),
+        ("JWT_REQUIRED_CLAIM", "=access"),
+        ("JWT_REQUIRED_CLAIM", "realm..use=access"),
+        ("JWT_PERMISSIONS_CLAIM", "realm_access."),
+        ("JWT_ROLE_CLAIM", ".roles"),
         ("JWT_ALGORITHM", "none"),
         ("JWT_ALGORITHM", "HS512"),
         ("JWT_ALGORITHM", "RS256"),
@@ -96,28 +117,33 @@ def test_settings_are_read_from_the_environment(monkeypatch, tmp_path):
 )
 def test_a_wrong_value_stops_the_start_naming_the_variable(name, value):
     settings = {"JWT_SECRET": SECRET} | {name: value}
-    if name.endswith("_FILE"):
+    if name.endswith(("_FILE", "_URL")) and name != "DATABASE_URL":
         del settings["JWT_SECRET"]
     with pytest.raises(SettingError) as refusal:
         create_app(settings)
     assert f"PAYMENTS_{name}" in str(refusal.value)
     assert "\n" not in str(refusal.value)
-    assert "secret" not in str(refusal.value).replace("jwt-secret", "") or name != "DATABASE_URL"
+    assert "secret" not in str(refusal.value).replace("jwt-secret", "") or not name.endswith("_URL")
 
 
-@pytest.mark.parametrize("other", ["JWT_SECRET_FILE", "JWT_PUBLIC_KEY_FILE"])
-def test_keys_in_two_settings_are_rejected(tmp_path, other):
+@pytest.mark.parametrize("other", ["JWT_SECRET_FILE", "JWT_PUBLIC_KEY_FILE", "JWT_JWKS_URL"])
+def test_keys_in_two_settings_are_rejected(other):
     with pytest.raises(SettingError, match=f"PAYMENTS_{other}"):
-        read_keys(read_settings({"JWT_SECRET": SECRET, other: str(tmp_path)}))
+        read_keys(read_settings({"JWT_SECRET": SECRET, other: "https://sign-in.example/jwks.json"}))
+
+
+def secrets_of(settings):
+    """Return the secrets that some settings name."""
+    return [key.material for key in read_keys(read_settings(settings)).current()]
 
 
 def test_a_secret_is_measured_in_bytes():
-    assert read_keys(read_settings({"JWT_SECRET": "ü" * 16})).verifying == ["ü" * 16]
+    assert secrets_of({"JWT_SECRET": "ü" * 16}) == ["ü" * 16]
 
 
 def test_a_secret_is_read_from_its_file(tmp_path):
     (tmp_path / "secret").write_text(f"{SECRET}\n")
-    assert read_keys(read_settings({"JWT_SECRET_FILE": str(tmp_path / "secret")})).verifying == [SECRET]
+    assert secrets_of({"JWT_SECRET_FILE": str(tmp_path / "secret")}) == [SECRET]
 
 
 def test_a_misspelled_setting_is_logged(caplog):
@@ -130,6 +156,6 @@ def test_many_first_starts_at_once_share_one_secret(tmp_path, monkeypatch):
     for number in range(20):
         monkeypatch.setattr("payments_service.tokens.keys.GENERATED_SECRET_FILE", tmp_path / str(number) / "jwt-secret")
         with ThreadPoolExecutor(8) as starters:
-            secrets = list(starters.map(lambda _: read_keys(read_settings({})).verifying[0], range(8)))
+            secrets = list(starters.map(lambda _: secrets_of({})[0], range(8)))
         assert len(set(secrets)) == 1
         assert [path.name for path in (tmp_path / str(number)).iterdir()] == ["jwt-secret"]
