@@ -1,9 +1,10 @@
 """The record of a restaurant's payments: by method and currency, and which tickets each one paid.
 
-Another service signs people in: every request carries the cookie `accessToken`, and each operation names the permission
-that the token has to grant. Amounts are exact JSON numbers; each currency has a number of decimals. Ids are UUIDs.
-A retry of a `POST` with the same `Idempotency-Key` changes nothing. A change with `If-Match` is rejected if the payment
-was changed meanwhile. Each payment has a history of everything that was done to it.
+Another service signs people in: every request carries their access token, in the cookie `accessToken` or in the header
+`Authorization: Bearer`, and each operation names the permission that the token has to grant. Amounts are exact JSON
+numbers; each currency has a number of decimals. Ids are UUIDs. A retry of a `POST` with the same `Idempotency-Key`
+changes nothing. A change with `If-Match` is rejected if the payment was changed meanwhile. Each payment has a history
+of everything that was done to it.
 An error is JSON with `code`, `status`, `message` and, where single fields are invalid, `errors`.
 """
 from __future__ import annotations
@@ -63,7 +64,7 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     app.after_request(paths.correct_allow)
     app.teardown_appcontext(runtime.return_connection)
 
-    documentation = blueprint.AccessDocumentation(app, access.COOKIE)
+    documentation = blueprint.AccessDocumentation(app, access.SECURITY_SCHEMES)
     api = error_handlers.Api(app, spec_kwargs={"extra_plugins": [documentation]})
     for operations in blueprints.OPERATIONS:
         api.register_blueprint(operations)

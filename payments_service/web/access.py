@@ -1,14 +1,26 @@
 """The check of every request: is it signed in, and does its token grant the permission that the route declares?"""
+import logging
+
 import flask
 
-from ..errors import NotPermitted, NotSignedIn
+from ..errors import NotPermitted, NotSignedIn, TokenRejected
+from ..tokens.claims import AccessToken
 from .blueprint import PUBLIC
 from .origins import check_origin, is_preflight
 from .request_state import request_state
 from .runtime import runtime
 
 COOKIE = "accessToken"
-SECURITY_SCHEMES = {COOKIE: {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "A JWT"}}
+# The order of cookies with one name means nothing (RFC 6265, section 4.2.2). Each costs the work of verifying a token.
+MAX_COOKIES = 5
+BEARER = "bearerAuth"
+# A request needs only one of them.
+SECURITY_SCHEMES = {
+    COOKIE: {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "A JWT"},
+    BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The same JWT"},
+}
+
+logger = logging.getLogger(__name__)
 
 
 def check_access() -> None:
@@ -22,13 +34,12 @@ def check_access() -> None:
     permission = getattr(view, "permission", None)
     if permission == PUBLIC or is_preflight():
         return
-    token = request.cookies.get(COOKIE)
-    if not token:
-        raise NotSignedIn(f"Sign in first: the request carries no {COOKIE} cookie.")
-    access_token = runtime().tokens.read(token)
+    access_token, by_cookie = sign_in()
     state = request_state()
     state.user_id, state.permissions = access_token.user_id, access_token.permissions
-    check_origin()
+    # Browsers add cookies by themselves, but never a Bearer token.
+    if by_cookie:
+        check_origin()
     if request.routing_exception is not None:
         # Flask raises it next, as a 404 or 405.
         return
@@ -36,3 +47,38 @@ def check_access() -> None:
         raise NotPermitted("This route declares no permission, so no token grants it.")
     if not state.may(permission):
         raise NotPermitted(f"This needs the permission {permission}, which the access token does not grant.")
+
+
+def sign_in() -> tuple[AccessToken, bool]:
+    """Return the request's valid access token, and whether one of its cookies is valid.
+
+    A valid Bearer token counts first, because it was added on purpose. Otherwise it is the valid cookie that was issued
+    last. Raises `NotSignedIn` if the request has no valid token.
+    """
+    request = flask.request
+    cookies = [cookie for cookie in request.cookies.getlist(COOKIE) if cookie][:MAX_COOKIES]
+    authorization = request.authorization
+    bearer = authorization.token if authorization and authorization.type == "bearer" else None
+    rejected: list[TokenRejected] = []
+    by_cookie = read_valid(cookies, rejected)
+    by_bearer = read_valid([bearer] if bearer else [], rejected)
+    valid = by_bearer or by_cookie
+    if valid:
+        return max(valid, key=lambda token: (token.issued_at, token.expires_at)), bool(by_cookie)
+    if not rejected:
+        raise NotSignedIn(f"Sign in first: the request carries no {COOKIE} cookie and no Bearer token.")
+    reasons = "; ".join(dict.fromkeys(rejection.reason for rejection in rejected))
+    logger.warning("Rejected an access token", extra={"reason": reasons})
+    # A client refreshes an expired token.
+    raise next((rejection for rejection in rejected if rejection.expired), rejected[0])
+
+
+def read_valid(tokens: list[str], rejected: list[TokenRejected]) -> list[AccessToken]:
+    """Return what the valid ones among some tokens grant, and add why the others are rejected."""
+    valid = []
+    for token in tokens:
+        try:
+            valid.append(runtime().tokens.read(token))
+        except TokenRejected as rejection:
+            rejected.append(rejection)
+    return valid

@@ -1,5 +1,5 @@
 """The blueprint whose routes declare a permission, and what follows from that for the API document."""
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal
 
 import flask
@@ -45,9 +45,9 @@ class Blueprint(flask_smorest.Blueprint):
 class AccessDocumentation(BasePlugin):
     """apispec plugin: document each operation's permission, and the errors that follow from what it takes."""
 
-    def __init__(self, app: flask.Flask, security_scheme: str) -> None:
+    def __init__(self, app: flask.Flask, security_schemes: Iterable[str]) -> None:
         self.app = app
-        self.security_scheme = security_scheme
+        self.security_schemes = security_schemes
 
     def operation_helper(
         self, path: str | None = None, operations: dict[str, Any] | None = None, **kwargs: Any
@@ -78,7 +78,7 @@ class AccessDocumentation(BasePlugin):
         texts = [operation.get("description"), f"Needs the permission `{permission}`."]
         operation["description"] = "\n\n".join(text for text in texts if text)
         # OpenAPI 3.1 allows permissions here also for schemes that are not OAuth 2.
-        operation["security"] = [{self.security_scheme: [str(permission)]}]
+        operation["security"] = [{scheme: [str(permission)]} for scheme in self.security_schemes]
 
 
 def _describe_errors(operation: dict[str, Any], method: str, permission: Permission) -> dict[int, str]:
@@ -86,7 +86,7 @@ def _describe_errors(operation: dict[str, Any], method: str, permission: Permiss
     errors = {
         401: "The access token is missing or not valid",
         403: f"The access token does not grant {permission}",
-        503: "The database is not available; Retry-After says when to retry",
+        503: "The database or the keys of access tokens are not available; Retry-After says when to retry",
     }
     if method not in SAFE_METHODS:
         errors[403] += ", or a page of another origin sent the request"

@@ -11,7 +11,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import quote_etag
 
 from ..database import DATABASE_FAULTS
-from ..errors import Invalid, NotSignedIn, PaymentsError, PreconditionFailed, TransactionIdTaken, Unavailable
+from ..errors import (
+    Invalid, NotSignedIn, PaymentsError, PreconditionFailed, TokenRejected, TransactionIdTaken, Unavailable,
+)
 from ..schemas.errors import ErrorSchema
 from ..tokens.permissions import Permission
 from .parsing import MAX_BODY_BYTES
@@ -21,6 +23,8 @@ MAX_HEADER_BYTES = 16 * 1024
 RETRY_AFTER = {"Retry-After": "2"}
 # RFC 9110, section 11.6.1: a 401 names a scheme.
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="payments"'}
+# RFC 6750, section 3.1: only a request that carries a token is told that it is not valid.
+INVALID_TOKEN = {"WWW-Authenticate": 'Bearer realm="payments", error="invalid_token"'}
 
 # For errors that Flask and waitress make themselves.
 MESSAGES = {
@@ -77,7 +81,7 @@ def handle_payments_error(error: PaymentsError) -> ErrorResponse:
     """Return the response to an error of the service, with the error's status."""
     message, errors, headers = str(error), None, {}
     if isinstance(error, NotSignedIn):
-        headers = CHALLENGE
+        headers = INVALID_TOKEN if isinstance(error, TokenRejected) else CHALLENGE
     elif isinstance(error, Unavailable):
         headers = RETRY_AFTER
         if error.__cause__:

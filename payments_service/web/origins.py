@@ -7,7 +7,7 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 # Response headers that a page of a trusted origin may read.
 EXPOSED_HEADERS = "ETag, Idempotency-Replayed, Retry-After, X-Request-Id"
 # Request headers that it may send.
-ALLOWED_HEADERS = "Content-Type, Idempotency-Key, If-Match, If-None-Match"
+ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match"
 PREFLIGHT_SECONDS = 600
 
 

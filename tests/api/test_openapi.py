@@ -75,7 +75,7 @@ def test_every_operation_names_the_pages_permission(app, operations):
         with app.test_request_context(path, method=method) as context:
             page[method, re.sub(r"<\w+:(\w+)>", r"{\1}", context.request.url_rule.rule)] = permission
     assert {key: operation["security"] for key, operation in operations.items()} == {
-        key: [{"accessToken": [permission]}] for key, permission in page.items()
+        key: [{"accessToken": [permission]}, {"bearerAuth": [permission]}] for key, permission in page.items()
     }
 
 
@@ -92,9 +92,12 @@ def test_it_says_where_another_program_mounts_the_service(app, document):
     assert mounted.json["servers"] == [{"url": "/pos"}]
 
 
-def test_the_token_is_described_as_a_cookie(document):
-    scheme = document["components"]["securitySchemes"]["accessToken"]
-    assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "cookie", "accessToken")
+def test_the_token_is_described_as_a_cookie_and_as_a_header(document):
+    schemes = document["components"]["securitySchemes"]
+    assert schemes.keys() == {"accessToken", "bearerAuth"}
+    cookie, header = schemes["accessToken"], schemes["bearerAuth"]
+    assert (cookie["type"], cookie["in"], cookie["name"]) == ("apiKey", "cookie", "accessToken")
+    assert (header["type"], header["scheme"], header["bearerFormat"]) == ("http", "bearer", "JWT")
 
 
 def test_every_operation_documents_its_errors(operations):

@@ -125,7 +125,7 @@ def test_a_preflight_request_of_a_trusted_page_needs_no_token(office_app):
     assert response.status_code == 200
     assert response.headers["Access-Control-Allow-Origin"] == OFFICE
     assert {"PUT", "DELETE"} <= set(response.headers["Access-Control-Allow-Methods"].split(", "))
-    allowed = "Content-Type, Idempotency-Key, If-Match, If-None-Match"
+    allowed = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match"
     assert response.headers["Access-Control-Allow-Headers"] == allowed
     assert response.headers["Access-Control-Max-Age"] == "600"
 

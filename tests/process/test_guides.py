@@ -6,19 +6,22 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 import venv
 from decimal import Decimal
 
+import jwt
 import pytest
 
 from payments_service import __version__, create_app
 from payments_service.settings import SETTINGS
 
-from ..support.engines import on_sqlite
+from ..support.clients import client_of
+from ..support.engines import on_one_engine, on_sqlite
 from ..support.guides import (
     API_GUIDE, CONTRIBUTING, DEPLOY, DOCS, EMBEDDING, INSTALLING, OPERATING, PAGES, README, blocks, rows, section,
 )
-from ..support.payments import EUR
+from ..support.payments import EUR, payment
 from ..support.project import PROJECT, environment
 from ..support.tokens import SECRET, make_token
 from ..unit.test_house import ORDER
@@ -104,8 +107,9 @@ def operations():
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             if "security" in operation:
-                ((scheme,),) = [list(requirement.values()) for requirement in operation["security"]]
-                yield method.upper(), path, scheme[0], set(operation["responses"])
+                # Each way to sign in needs the same permission.
+                ((permission,),) = {tuple(*requirement.values()) for requirement in operation["security"]}
+                yield method.upper(), path, permission, set(operation["responses"])
 
 
 def test_every_operation_is_in_the_table_with_its_permission():
@@ -227,6 +231,18 @@ def test_every_setting_is_documented_with_its_default():
         assert written == (str(default) if default else "none")
 
 
+@on_one_engine
+def test_the_token_that_is_shown_is_accepted(app):
+    (shown,) = blocks(section(INSTALLING, "Tokens of your sign-in service"), "json")
+    claims = json.loads(shown)
+    assert claims["exp"] - claims["iat"] == 3600
+    now = int(time.time())
+    claims |= {"iat": now, "exp": now + 3600}
+    client = client_of(app, jwt.encode(claims, SECRET, "HS256"))
+    payment_id = client.post("/payments", json=payment()).json["id"]
+    assert client.get(f"/payments/{payment_id}/history").json[0]["user_id"] == claims["userId"]
+
+
 def test_every_file_of_deploy_is_installed():
     commands = "".join(blocks(section(INSTALLING, "Step by step"), "sh"))
     for path in DEPLOY.iterdir():
@@ -285,7 +301,7 @@ def test_a_secret_is_rotated_as_it_is_written(tmp_path):
         commands = harmless + block.replace("/etc/payments", str(tmp_path)).replace(" -g payments", "")
         subprocess.run(["sh", "-euc", commands], check=True)
         app = create_app({"JWT_SECRET_FILE": str(file)})
-        return app.extensions["payments"].tokens.keys.verifying
+        return [key.material for key in app.extensions["payments"].tokens.source.current()]
 
     add, remove = blocks(section(OPERATING, "Rotate keys"), "sh")
     new, old = run(add)

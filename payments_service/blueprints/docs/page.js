@@ -6,8 +6,9 @@ function exactly(json) {
     return JSON.stringify(JSON.parse(json, keep), null, 2);
 }
 
+// Each way to sign in names the same permission.
 function permissions(operation) {
-    return operation.get("security")?.toJS().flatMap(Object.values).flat().join(", ");
+    return [...new Set(operation.get("security")?.toJS().flatMap(Object.values).flat())].join(", ");
 }
 
 function plugin({React, getComponent}) {
