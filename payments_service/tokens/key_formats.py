@@ -84,9 +84,9 @@ def parse_public_keys(content: bytes) -> Keys:
     try:
         # Keycloak shows keys and certificates without the first and the last line of PEM.
         found = [_load_pem(block) for block in blocks] or [_load_der(base64.b64decode(text) if text else content)]
+        return _check_algorithms(found)
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError(PUBLIC_KEYS_EXPECTED) from None
-    return _check_algorithms(found)
 
 
 def select_public_keys(jwk_set: jwt.PyJWKSet) -> Keys:

@@ -75,7 +75,7 @@ class KeySource:
 
     def _use(self, keys: Keys) -> None:
         """Use keys from now on. Equal keys stay the same object, so that the tokens they verified stay cached."""
-        if self._keys and (self._failure or keys != self._keys):
+        if self._failure or (self._keys and keys != self._keys):
             logger.info("Read the keys of access tokens again", extra={"keys_from": self.name, "keys": len(keys)})
         self._failure = ""
         if keys != self._keys:

@@ -1,4 +1,5 @@
 """Keys of other issuers, in the formats that they publish them in"""
+import contextlib
 import http.server
 import json
 import threading
@@ -71,11 +72,13 @@ class KeyServer:
             def do_GET(self) -> None:
                 outer.requests.append(dict(self.headers, path=self.path))
                 outer.responds.wait(60)
-                self.send_response(outer.status)
-                for name, value in outer.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(outer.body)
+                # The client may have closed the connection meanwhile.
+                with contextlib.suppress(ConnectionError):
+                    self.send_response(outer.status)
+                    for name, value in outer.headers.items():
+                        self.send_header(name, value)
+                    self.end_headers()
+                    self.wfile.write(outer.body)
 
             def log_message(self, *_args: Any) -> None:
                 """Print nothing."""
