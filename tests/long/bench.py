@@ -33,7 +33,7 @@ from ..support.postgresql import PostgresqlDatabases, PostgresqlServer
 from ..support.project import PROJECT
 from ..support.rows import Rows
 from ..support.server import Server
-from ..support.tokens import SECRET, make_token
+from ..support.tokens import SECRET, in_a_day, make_token
 from .bench_list import read_list, resident, write_out
 
 CONNECTIONS = 8
@@ -102,14 +102,14 @@ def fill(url: str, count: int) -> None:
 def gets(payments: int, seed: str) -> Iterator[bytes]:
     """Yield requests that read a random payment of the first ones."""
     chance = random.Random(seed)
-    cookie = f"Cookie: accessToken={make_token(exp=2**33)}"
+    cookie = f"Cookie: accessToken={make_token(exp=in_a_day())}"
     while True:
         yield f"GET /payments/{id_of(chance.randint(1, payments))} HTTP/1.1\r\nHost: bench\r\n{cookie}\r\n\r\n".encode()
 
 
 def posts(payments: int, seed: str) -> Iterator[bytes]:
     """Yield requests that record a payment."""
-    headers = f"Host: bench\r\nCookie: accessToken={make_token(exp=2**33)}\r\nContent-Type: application/json"
+    headers = f"Host: bench\r\nCookie: accessToken={make_token(exp=in_a_day())}\r\nContent-Type: application/json"
     known = f'"method_id": "{CASH}", "currency_id": "{EUR}"'
     for number in itertools.count():
         body = f'{{{known}, "transaction_id": "{seed}-{number}", "amount": {number % 1000}.50}}'

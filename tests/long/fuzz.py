@@ -13,7 +13,7 @@ from pathlib import Path
 from ..support.postgresql import PostgresqlServer
 from ..support.project import PROJECT, environment
 from ..support.server import Server
-from ..support.tokens import SECRET, make_token
+from ..support.tokens import SECRET, in_a_day, make_token
 
 # The token of schemathesis, and errors that the document cannot predict.
 CONFIGURATION = """
@@ -36,7 +36,7 @@ def fuzz(server: Server, folder: Path, examples: int, seed: int) -> str:
     command += ["--checks", "all", "--max-examples", str(examples), "--seed", str(seed), "--no-color"]
     # They need no token. Without one other methods give 401, where schemathesis expects 405.
     command += ["--exclude-path-regex", "^/(health|metrics)"]
-    settings = environment() | {"ACCESS_TOKEN": make_token(exp=2**33)}
+    settings = environment() | {"ACCESS_TOKEN": make_token(exp=in_a_day())}
     result = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     failures = [line for line in server.log if "level=error" in line]

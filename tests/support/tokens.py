@@ -29,6 +29,11 @@ def make_token(
     return jwt.PyJWS().encode(json.dumps(claims).encode(), secret, algorithm, headers)
 
 
+def in_a_day() -> int:
+    """Return when a token for a long run expires, in seconds since 1970."""
+    return int(time.time()) + 24 * 3600
+
+
 def signed_by_text(text: str) -> str:
     """Return a token signed by HMAC with a public key's text, which a careless verifier would accept."""
     parts = ({"alg": "HS256", "typ": "JWT"}, {"exp": int(time.time()) + 60, "permissions": PERMISSIONS})
