@@ -1,10 +1,13 @@
 """The check of every request: is it signed in, and does its token grant the permission that the route declares?"""
 import logging
+from typing import Literal
 
 import flask
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ..errors import NotPermitted, NotSignedIn, TokenRejected
 from ..tokens.claims import AccessToken
+from ..tokens.permissions import Permission
 from .blueprint import PUBLIC
 from .origins import check_origin, is_preflight
 from .request_state import request_state
@@ -23,6 +26,29 @@ SECURITY_SCHEMES = {
 logger = logging.getLogger(__name__)
 
 
+def find_permission() -> Permission | Literal["public"] | None:
+    """Return what the request's route declares.
+
+    Where no route of the path takes the request's method, only a 405 can follow: it is public if all routes are.
+    """
+    error = flask.request.routing_exception
+    if isinstance(error, MethodNotAllowed):
+        permissions = {_find_permission_of(method) for method in error.valid_methods or ()}
+        return PUBLIC if permissions == {PUBLIC} else None
+    return getattr(flask.current_app.view_functions.get(flask.request.endpoint or ""), "permission", None)
+
+
+def _find_permission_of(method: str) -> Permission | Literal["public"] | None:
+    """Return what the route for a method at the request's path declares, None if there is no such route."""
+    adapter = flask.current_app.create_url_adapter(flask.request)
+    try:
+        endpoint, _ = adapter.match(method=method) if adapter else ("", {})
+    except HTTPException:
+        # Werkzeug names methods of /payments/{id} at /payments/methods too.
+        return None
+    return getattr(flask.current_app.view_functions[endpoint], "permission", None)
+
+
 def check_access() -> None:
     """Let the request pass if its route is public, or if its access token grants the route's permission.
 
@@ -30,8 +56,7 @@ def check_access() -> None:
     request from another origin. Nothing else of the request is validated before.
     """
     request = flask.request
-    view = flask.current_app.view_functions.get(request.endpoint or "")
-    permission = getattr(view, "permission", None)
+    permission = find_permission()
     if permission == PUBLIC or is_preflight():
         return
     access_token, by_cookie = sign_in()
