@@ -11,6 +11,7 @@ from . import database, store
 from .database import DATABASE_FAULTS
 from .database.sqlite import OTHERS_MODE
 from .errors import NotReady, SettingError, UnusableDatabase
+from .settings import join_host_and_port
 from .tokens.key_formats import SECRET_ALGORITHM, find_doubts
 from .tokens.keys import KeyFile
 from .web.runtime import runtime
@@ -25,7 +26,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 EARLIEST_PAYMENT = datetime(2025, 1, 1, tzinfo=timezone.utc)
 RESPONSE_TIMEOUT_SECONDS = 10
 # A service that listens on all addresses is reached at the loopback address.
-LOOPBACK_OF_WILDCARD = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+LOOPBACK_OF_WILDCARD = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class Finding(NamedTuple):
@@ -109,7 +110,7 @@ def check_clock(last_change: datetime | None) -> Finding:
 def check_port(config: dict[str, Any]) -> Iterator[Finding]:
     """Check that this service responds on its port, and is ready."""
     host, port = LOOPBACK_OF_WILDCARD.get(config["HOST"], config["HOST"]), config["PORT"]
-    where = f"port: http://{host}:{port}"
+    where = f"port: http://{join_host_and_port(host, port)}"
     try:
         with closing(http.client.HTTPConnection(host, port, timeout=RESPONSE_TIMEOUT_SECONDS)) as connection:
             connection.request("GET", "/health/ready")

@@ -156,6 +156,11 @@ def _choice_parser(*choices: str) -> Callable[[Any], str]:
     return parse
 
 
+def join_host_and_port(host: str, port: int | str) -> str:
+    """Return a host and a port as in a URL: with brackets around an IPv6 address (RFC 3986, section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 # Each setting by its name without the prefix: its parser, which raises ValueError, and its default.
 SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "HOST": (_parse_text, "127.0.0.1"),

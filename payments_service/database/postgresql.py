@@ -13,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ..errors import UnusableDatabase
 from ..metrics import Metrics
+from ..settings import join_host_and_port
 from . import timeouts
 
 # The key of the advisory lock under which one process migrates: "payments" in ASCII.
@@ -56,7 +57,8 @@ class Postgresql(PooledPsycopg3Database):
     def __init__(self, url: str, connections: int, metrics: Metrics) -> None:
         self.metrics = metrics
         given = conninfo_to_dict(url)
-        self.location = f"postgresql://{given.get('host', '')}:{given.get('port', 5432)}/{given['dbname']}"
+        server = join_host_and_port(str(given.get("host", "")), given.get("port") or 5432)
+        self.location = f"postgresql://{server}/{given['dbname']}"
         lock_timeout = timeouts.LOCK_TIMEOUT_SECONDS
         session = {
             # A commit returns once the payment is on the disk, whatever the server's default is.

@@ -16,6 +16,7 @@ from waitress.server import BaseWSGIServer
 from waitress.trigger import trigger
 
 from .. import database
+from ..settings import join_host_and_port
 from ..web.error_handlers import MAX_HEADER_BYTES
 from . import systemd
 from .channel import Channel
@@ -52,11 +53,13 @@ def serve(app: flask.Flask) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     dispatcher = Dispatcher()
-    server = _listen(app, dispatcher, sockets)
+    listeners = _listen(app, dispatcher, sockets)
     dispatcher.set_thread_count(app.config["THREADS"])
     # What exists now lives as long as the process: the garbage collector need not scan it while requests wait.
     gc.freeze()
-    server.print_listen("Serving on http://{}:{}")
+    for listener in listeners:
+        address = f"http://{join_host_and_port(listener.effective_host, listener.effective_port)}"
+        logger.info("Serving on %s", address, extra={"docs": f"{address}/docs"})
     systemd.notify("READY=1")
     checked = monotonic()
     while not stopping.is_set():
@@ -71,8 +74,8 @@ def serve(app: flask.Flask) -> None:
     database.close(app)
 
 
-def _listen(app: flask.Flask, dispatcher: Dispatcher, sockets: dict[int, Any]) -> Any:
-    """Return waitress's server, listening. Exits with one line if it cannot listen."""
+def _listen(app: flask.Flask, dispatcher: Dispatcher, sockets: dict[int, Any]) -> list[BaseWSGIServer]:
+    """Return the listening sockets: a host name can have several addresses. Exits with one line if it cannot listen."""
     try:
         server = waitress.create_server(
             app,
@@ -85,6 +88,8 @@ def _listen(app: flask.Flask, dispatcher: Dispatcher, sockets: dict[int, Any]) -
             max_request_header_size=MAX_HEADER_BYTES + 1,
             connection_limit=_connection_limit(),
             ident=None,
+            # find_root reads X-Forwarded-Proto, also from a proxy that PAYMENTS_TRUSTED_PROXY does not name.
+            clear_untrusted_proxy_headers=False,
             send_bytes=SEND_BYTES,
             outbuf_overflow=RESPONSE_BYTES_IN_MEMORY,
             **_proxy_options(app.config["TRUSTED_PROXY"]),
@@ -96,11 +101,10 @@ def _listen(app: flask.Flask, dispatcher: Dispatcher, sockets: dict[int, Any]) -
     # have stopped until it has read a third of that. One that read 20 kB/s was closed within 45 s; with this it is not.
     send_buffer = (socket.SOL_SOCKET, socket.SO_SNDBUF, RESPONSE_BYTES_IN_MEMORY)
     server.adj.socket_options = [*server.adj.socket_options, send_buffer]
-    # A host name can have several addresses, with a listening socket each.
-    for listener in sockets.values():
-        if isinstance(listener, BaseWSGIServer):
-            listener.channel_class = Channel
-    return server
+    listeners = [listener for listener in sockets.values() if isinstance(listener, BaseWSGIServer)]
+    for listener in listeners:
+        listener.channel_class = Channel
+    return listeners
 
 
 def _connection_limit() -> int:
