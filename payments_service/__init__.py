@@ -42,7 +42,7 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
         API_VERSION=__version__,
         OPENAPI_VERSION="3.1.0",
         API_SPEC_OPTIONS={
-            "info": {"description": __doc__},
+            "info": {"description": __doc__, "contact": {"name": "The operator of this installation"}},
             "components": {"securitySchemes": access.SECURITY_SCHEMES},
         },
         MAX_CONTENT_LENGTH=parsing.MAX_BODY_BYTES,

@@ -1,7 +1,7 @@
 """`/payments/currencies`: currencies."""
 from .. import store
 from ..schemas.currencies import CURRENCIES_EXAMPLE, CurrencySchema
-from ..schemas.errors import ErrorSchema
+from ..schemas.errors import ErrorBodySchema
 from ..tokens.permissions import Permission
 from ..web.blueprint import Blueprint
 
@@ -22,7 +22,7 @@ def list_currencies():
 
 @blp.route("/<uuid:currency_id>", methods=["GET"], permission=Permission.READ)
 @blp.response(200, CurrencySchema, example=CURRENCIES_EXAMPLE[0])
-@blp.alt_response(404, schema=ErrorSchema, description="No such currency")
+@blp.alt_response(404, schema=ErrorBodySchema, description="No such currency")
 def get_currency(currency_id):
     """Get a currency"""
     return store.currencies.get(currency_id)

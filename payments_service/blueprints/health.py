@@ -2,7 +2,7 @@
 from flask import Response
 
 from .. import metrics, store
-from ..schemas.errors import ErrorSchema
+from ..schemas.errors import ErrorBodySchema
 from ..schemas.health import LIVE_EXAMPLE, READY_EXAMPLE, HealthSchema
 from ..web.blueprint import PUBLIC, Blueprint
 from ..web.runtime import runtime
@@ -22,7 +22,7 @@ def get_liveness():
 
 @blp.route("/health/ready", methods=["GET"], permission=PUBLIC)
 @blp.response(200, HealthSchema, example=READY_EXAMPLE)
-@blp.alt_response(503, schema=ErrorSchema, description="It cannot record payments now; the message says why")
+@blp.alt_response(503, schema=ErrorBodySchema, description="It cannot record payments now; the message says why")
 def get_readiness():
     """Check that the service can record payments
 

@@ -1,7 +1,7 @@
 """`/payments/methods`: payment methods."""
 from .. import store
-from ..schemas.errors import ErrorSchema
-from ..schemas.methods import METHODS_EXAMPLE, MethodSchema
+from ..schemas.errors import ErrorBodySchema
+from ..schemas.methods import METHODS_EXAMPLE, PaymentMethodSchema
 from ..tokens.permissions import Permission
 from ..web.blueprint import Blueprint
 
@@ -9,9 +9,9 @@ blp = Blueprint("methods", __name__, url_prefix="/payments/methods", description
 
 
 @blp.route("", methods=["GET"], permission=Permission.READ)
-@blp.response(200, MethodSchema(many=True), example=METHODS_EXAMPLE)
+@blp.response(200, PaymentMethodSchema(many=True), example=METHODS_EXAMPLE)
 @blp.alt_response(204, description="No payment methods found", success=True)
-def list_methods():
+def list_payment_methods():
     """Get all payment methods
 
     Oldest first.
@@ -21,8 +21,8 @@ def list_methods():
 
 
 @blp.route("/<uuid:method_id>", methods=["GET"], permission=Permission.READ)
-@blp.response(200, MethodSchema, example=METHODS_EXAMPLE[0])
-@blp.alt_response(404, schema=ErrorSchema, description="No such payment method")
-def get_method(method_id):
+@blp.response(200, PaymentMethodSchema, example=METHODS_EXAMPLE[0])
+@blp.alt_response(404, schema=ErrorBodySchema, description="No such payment method")
+def get_payment_method(method_id):
     """Get a payment method"""
     return store.methods.get(method_id)

@@ -1,7 +1,8 @@
 """`/openapi.json`: the API document."""
-from flask import jsonify, request
+from flask import jsonify
 from flask_smorest import current_api
 
+from ..web.addresses import find_root
 from ..web.blueprint import PUBLIC, Blueprint
 
 blp = Blueprint("openapi", __name__, description="This document")
@@ -14,6 +15,4 @@ def get_openapi_document():
 
     OpenAPI 3.1. Needs no access token.
     """
-    # Another program may mount the service below a prefix.
-    servers = [{"url": request.script_root or "/"}]
-    return jsonify(current_api.spec.to_dict() | {"servers": servers})
+    return jsonify(current_api.spec.to_dict() | {"servers": [{"url": find_root() or "/"}]})

@@ -1,18 +1,19 @@
 """`/payments`: the payments themselves."""
 from urllib.parse import urlencode
 
-from flask import Response, jsonify, request
+from flask import Response, request
 from werkzeug.http import quote_etag
 
 from .. import store
-from ..schemas.errors import ErrorSchema
-from ..schemas.history import HISTORY_EXAMPLE, HistorySchema
+from ..schemas.errors import ErrorBodySchema
+from ..schemas.history import HISTORY_EXAMPLE, HistoryEntrySchema
 from ..schemas.payments import (
     NEW_PAYMENT_EXAMPLE, PAYMENT_ADDED_EXAMPLE, PAYMENT_EXAMPLE, PAYMENT_UPDATED_EXAMPLE, PAYMENTS_EXAMPLE,
-    ChangedPaymentSchema, NewPaymentSchema, PaymentAddedSchema, PaymentQuerySchema, PaymentSchema,
+    ChangedPaymentSchema, PaymentAddedSchema, PaymentInputSchema, PaymentQuerySchema, PaymentSchema,
 )
 from ..store.listing import PaymentFilter
 from ..tokens.permissions import Permission
+from ..web.addresses import find_root
 from ..web.blueprint import Blueprint
 from ..web.idempotency import idempotent
 from ..web.request_state import request_state
@@ -23,10 +24,11 @@ blp = Blueprint("payments", __name__, url_prefix="/payments", description="The p
 
 TAKEN = "Another payment has this transaction_id; a caller with payments_read is told which"
 ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Names the version of the payment"}}
+LOCATION = {"Location": {"schema": {"type": "string"}, "description": "The address of the payment"}}
 LINK = {
     "Link": {
         "schema": {"type": "string"},
-        "description": 'With limit, if there are more: the next page, as `<?limit=100&after={id}>; rel="next"`',
+        "description": 'With limit, if there are more: the address of the next page, as `<{address}>; rel="next"`',
     }
 }
 IF_MATCH = {
@@ -41,6 +43,12 @@ IF_NONE_MATCH = {
     "schema": {"type": "string"},
     "description": "ETags: answered 304 without a body if the payment has one of them",
 }
+
+
+def make_headers_of_new_payment(response: dict[str, str]) -> dict[str, str]:
+    """Return where a new payment is, and its ETag."""
+    etag = quote_etag(str(store.payments.FIRST_VERSION))
+    return {"Location": f"{find_root()}/payments/{response['id']}", "ETag": etag}
 
 
 def read_if_match() -> set[str] | None:
@@ -68,9 +76,8 @@ def list_payments(limit=None, after=None, **filters):
         return stream_list(page, pages)
     response = json_response(page.payments)
     if page.has_more:
-        # Relative to the address that the client used, which a proxy or a mount may have changed.
         query = request.args.to_dict() | {"after": page.payments[-1].id}
-        response.headers["Link"] = f'<?{urlencode(query)}>; rel="next"'
+        response.headers["Link"] = f'<{find_root()}/payments?{urlencode(query)}>; rel="next"'
     return response
 
 
@@ -78,7 +85,7 @@ def list_payments(limit=None, after=None, **filters):
 @blp.doc(parameters=[IF_NONE_MATCH])
 @blp.response(200, PaymentSchema, example=PAYMENT_EXAMPLE, headers=ETAG)
 @blp.alt_response(304, description="The payment's ETag is in If-None-Match", headers=ETAG, success=True)
-@blp.alt_response(404, schema=ErrorSchema, description="No such payment")
+@blp.alt_response(404, schema=ErrorBodySchema, description="No such payment")
 def get_payment(payment_id):
     """Get a payment"""
     payment, version = store.payments.get(payment_id)
@@ -89,10 +96,10 @@ def get_payment(payment_id):
 
 
 @blp.route("/<uuid:payment_id>/history", methods=["GET"], permission=Permission.READ)
-@blp.response(200, HistorySchema(many=True), example=HISTORY_EXAMPLE)
+@blp.response(200, HistoryEntrySchema(many=True), example=HISTORY_EXAMPLE)
 @blp.alt_response(204, description="The payment is older than the history, and unchanged since", success=True)
-@blp.alt_response(404, schema=ErrorSchema, description="There never was such a payment")
-def list_history(payment_id):
+@blp.alt_response(404, schema=ErrorBodySchema, description="There never was such a payment")
+def list_payment_history(payment_id):
     """Get a payment's history
 
     Oldest first, also that of a deleted payment.
@@ -102,11 +109,11 @@ def list_history(payment_id):
 
 
 @blp.route("", methods=["POST"], permission=Permission.CREATE)
-@blp.arguments(NewPaymentSchema, example=NEW_PAYMENT_EXAMPLE)
-@idempotent(blp)
-@blp.response(201, PaymentAddedSchema, example=PAYMENT_ADDED_EXAMPLE)
-@blp.alt_response(409, schema=ErrorSchema, description=TAKEN)
-def add_payment(payment):
+@blp.arguments(PaymentInputSchema, example=NEW_PAYMENT_EXAMPLE)
+@idempotent(blp, make_headers_of_new_payment)
+@blp.response(201, PaymentAddedSchema, example=PAYMENT_ADDED_EXAMPLE, headers=LOCATION | ETAG)
+@blp.alt_response(409, schema=ErrorBodySchema, description=TAKEN)
+def create_payment(payment):
     """Record a payment
 
     The response is sent once the payment is on the disk. If the transaction_id is absent or blank, the payment's own id
@@ -119,25 +126,25 @@ def add_payment(payment):
 @blp.route("/<uuid:payment_id>", methods=["PUT"], permission=Permission.UPDATE)
 @blp.doc(parameters=[IF_MATCH])
 @blp.arguments(ChangedPaymentSchema, example=NEW_PAYMENT_EXAMPLE)
-@blp.response(200, {"type": "string"}, example=PAYMENT_UPDATED_EXAMPLE)
-@blp.alt_response(404, schema=ErrorSchema, description="No such payment")
-@blp.alt_response(409, schema=ErrorSchema, description=TAKEN)
-@blp.alt_response(412, schema=ErrorSchema, description="The payment's ETag is not in If-Match", headers=ETAG)
+@blp.response(200, {"type": "string"}, example=PAYMENT_UPDATED_EXAMPLE, headers=ETAG)
+@blp.alt_response(404, schema=ErrorBodySchema, description="No such payment")
+@blp.alt_response(409, schema=ErrorBodySchema, description=TAKEN)
+@blp.alt_response(412, schema=ErrorBodySchema, description="The payment's ETag is not in If-Match", headers=ETAG)
 def update_payment(payment, payment_id):
     """Change a payment
 
     If the transaction_id is absent or blank, the payment keeps its own.
     """
-    store.payments.update(payment_id, **payment, caller=request_state().caller, versions=read_if_match())
-    return jsonify("Payment updated successfully")
+    version = store.payments.update(payment_id, **payment, caller=request_state().caller, versions=read_if_match())
+    return json_response("Payment updated successfully", {"ETag": quote_etag(str(version))})
 
 
 @blp.route("/<uuid:payment_id>", methods=["DELETE"], permission=Permission.DELETE)
 @blp.doc(parameters=[IF_MATCH])
 @blp.response(204)
-@blp.alt_response(404, schema=ErrorSchema, description="No such payment")
-@blp.alt_response(409, schema=ErrorSchema, description="Linked to a ticket")
-@blp.alt_response(412, schema=ErrorSchema, description="The payment's ETag is not in If-Match", headers=ETAG)
+@blp.alt_response(404, schema=ErrorBodySchema, description="No such payment")
+@blp.alt_response(409, schema=ErrorBodySchema, description="Linked to a ticket")
+@blp.alt_response(412, schema=ErrorBodySchema, description="The payment's ETag is not in If-Match", headers=ETAG)
 def delete_payment(payment_id):
     """Delete a payment
 

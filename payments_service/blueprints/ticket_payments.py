@@ -1,11 +1,13 @@
 """`/payments/ticket-payments`: which payments paid which tickets."""
 from .. import store
-from ..schemas.errors import ErrorSchema
+from ..schemas.errors import ErrorBodySchema
 from ..schemas.ticket_payments import (
     PAYMENT_OF_TICKET_EXAMPLE, TICKET_PAYMENT_ADDED_EXAMPLE, TICKET_PAYMENT_EXAMPLE, PaymentOfTicketSchema,
-    TicketInPathSchema, TicketPaymentAddedSchema, TicketPaymentQuerySchema, TicketPaymentSchema,
+    TicketInPathSchema, TicketPaymentAddedSchema, TicketPaymentInputSchema, TicketPaymentQuerySchema,
+    TicketPaymentSchema,
 )
 from ..tokens.permissions import Permission
+from ..web.addresses import find_root
 from ..web.blueprint import Blueprint
 from ..web.idempotency import idempotent
 from ..web.request_state import request_state
@@ -18,12 +20,19 @@ blp = Blueprint(
     description="Which payments paid which tickets: a payment can pay several, and a ticket can take several payments",
 )
 
+LOCATION = {"Location": {"schema": {"type": "string"}, "description": "The address of the payment's links"}}
+
+
+def make_headers_of_new_link(response: dict[str, str]) -> dict[str, str]:
+    """Return where a new link is listed: it has no address of its own that could be read."""
+    return {"Location": f"{find_root()}/payments/ticket-payments/by-payment/{response['paymentId']}"}
+
 
 @blp.route("", methods=["POST"], permission=Permission.CREATE)
-@blp.arguments(TicketPaymentSchema, example=TICKET_PAYMENT_EXAMPLE)
-@idempotent(blp)
-@blp.response(201, TicketPaymentAddedSchema, example=TICKET_PAYMENT_ADDED_EXAMPLE)
-@blp.alt_response(409, schema=ErrorSchema, description="They are linked already")
+@blp.arguments(TicketPaymentInputSchema, example=TICKET_PAYMENT_EXAMPLE)
+@idempotent(blp, make_headers_of_new_link)
+@blp.response(201, TicketPaymentAddedSchema, example=TICKET_PAYMENT_ADDED_EXAMPLE, headers=LOCATION)
+@blp.alt_response(409, schema=ErrorBodySchema, description="They are linked already")
 def link_ticket(link):
     """Link a ticket to a payment"""
     store.ticket_payments.link(**link, caller=request_state().caller)
@@ -34,7 +43,7 @@ def link_ticket(link):
 @blp.arguments(TicketInPathSchema, location="path", as_kwargs=True, error_status_code=404)
 @blp.response(200, PaymentOfTicketSchema(many=True), example=[PAYMENT_OF_TICKET_EXAMPLE])
 @blp.alt_response(204, description="No payment is linked to this ticket", success=True)
-@blp.alt_response(404, schema=ErrorSchema, description="No ticket can have this id")
+@blp.alt_response(404, schema=ErrorBodySchema, description="No ticket can have this id")
 def list_payments_of_ticket(ticket_id):
     """Get all payments for a ticket
 
@@ -47,7 +56,7 @@ def list_payments_of_ticket(ticket_id):
 @blp.route("/by-payment/<uuid:payment_id>", methods=["GET"], permission=Permission.READ)
 @blp.response(200, TicketPaymentSchema(many=True), example=[TICKET_PAYMENT_EXAMPLE])
 @blp.alt_response(204, description="No ticket is linked to this payment", success=True)
-@blp.alt_response(404, schema=ErrorSchema, description="No such payment")
+@blp.alt_response(404, schema=ErrorBodySchema, description="No such payment")
 def list_tickets_of_payment(payment_id):
     """Get all tickets for a payment
 
@@ -60,7 +69,7 @@ def list_tickets_of_payment(payment_id):
 @blp.route("", methods=["DELETE"], permission=Permission.DELETE)
 @blp.arguments(TicketPaymentQuerySchema, location="query", as_kwargs=True)
 @blp.response(204)
-@blp.alt_response(404, schema=ErrorSchema, description="No such link")
+@blp.alt_response(404, schema=ErrorBodySchema, description="No such link")
 def unlink_ticket(payment_id, ticket_id):
     """Unlink a ticket from a payment"""
     store.ticket_payments.unlink(payment_id, ticket_id, caller=request_state().caller)
@@ -69,8 +78,8 @@ def unlink_ticket(payment_id, ticket_id):
 @blp.route("/by-ticket/<ticket:ticket_id>", methods=["DELETE"], permission=Permission.DELETE)
 @blp.arguments(TicketInPathSchema, location="path", as_kwargs=True, error_status_code=404)
 @blp.response(204)
-@blp.alt_response(404, schema=ErrorSchema, description="No ticket can have this id")
-def unlink_all_payments(ticket_id):
+@blp.alt_response(404, schema=ErrorBodySchema, description="No ticket can have this id")
+def unlink_payments_of_ticket(ticket_id):
     """Unlink a ticket from all its payments
 
     Succeeds also if it has none.

@@ -1,7 +1,8 @@
 """Currencies."""
-from marshmallow import Schema, fields
+from marshmallow import fields
 
 from .fields import Id
+from .responses import ResponseSchema
 
 # The ids that every installation has.
 EUR = "01950000-0000-7000-8000-000000000101"
@@ -15,7 +16,7 @@ CURRENCIES_EXAMPLE = [
 ]
 
 
-class CurrencySchema(Schema):
+class CurrencySchema(ResponseSchema):
     """A currency."""
 
     id = Id(required=True)

@@ -1,8 +1,10 @@
 """The one shape of all errors."""
-from marshmallow import Schema, fields
+from marshmallow import fields
+
+from .responses import ResponseSchema
 
 
-class ErrorSchema(Schema):
+class ErrorBodySchema(ResponseSchema):
     """Why a request was rejected."""
 
     code = fields.Integer(required=True, metadata={"description": "The HTTP status", "example": 422})
@@ -13,6 +15,7 @@ class ErrorSchema(Schema):
     )
     errors = fields.Dict(
         keys=fields.String(),
+        values=fields.Dict(keys=fields.String(), values=fields.List(fields.String())),
         metadata={
             "description": "The errors of single fields, by location and field",
             "example": {"json": {"amount": ["EUR has 2 decimals."]}},

@@ -1,11 +1,13 @@
 """The state of the service."""
-from marshmallow import Schema, fields
+from marshmallow import fields
+
+from .responses import ResponseSchema
 
 LIVE_EXAMPLE = {"status": "live"}
 READY_EXAMPLE = {"status": "ready"}
 
 
-class HealthSchema(Schema):
+class HealthSchema(ResponseSchema):
     """The state of the service."""
 
     status = fields.String(required=True)

@@ -2,10 +2,11 @@
 from typing import Any
 
 import msgspec
-from marshmallow import Schema, fields, validate
+from marshmallow import fields, validate
 
 from ..store.history import Action
 from .payments import PAYMENT_EXAMPLE
+from .responses import ResponseSchema
 from .ticket_payments import TICKET_PAYMENT_EXAMPLE
 
 HISTORY_EXAMPLE = [
@@ -28,6 +29,11 @@ HISTORY_EXAMPLE = [
 ]
 
 
+PAYMENT_OR_LINK = [
+    {"$ref": "#/components/schemas/Payment"}, {"$ref": "#/components/schemas/TicketPayment"}, {"type": "null"},
+]
+
+
 class StoredJson(fields.Raw):
     """JSON text that is sent as it is stored."""
 
@@ -35,7 +41,7 @@ class StoredJson(fields.Raw):
         return None if value is None else msgspec.Raw(value.encode())
 
 
-class HistorySchema(Schema):
+class HistoryEntrySchema(ResponseSchema):
     """What was done to a payment, or to its link to a ticket."""
 
     at = fields.AwareDateTime(required=True, metadata={"description": "In UTC"})
@@ -46,8 +52,8 @@ class HistorySchema(Schema):
     action = fields.String(required=True, validate=validate.OneOf(list(Action)))
     before = StoredJson(
         required=True,
-        metadata={"type": ["object", "null"], "description": "The payment, or the ids of the link; null if it is new"},
+        metadata={"oneOf": PAYMENT_OR_LINK, "description": "The payment, or the ids of the link; null if it is new"},
     )
     after = StoredJson(
-        required=True, metadata={"type": ["object", "null"], "description": "The same; null if it is deleted"}
+        required=True, metadata={"oneOf": PAYMENT_OR_LINK, "description": "The same; null if it is deleted"}
     )

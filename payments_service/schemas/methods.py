@@ -1,7 +1,8 @@
 """Payment methods."""
-from marshmallow import Schema, fields
+from marshmallow import fields
 
 from .fields import Id
+from .responses import ResponseSchema
 
 # The ids that every installation has.
 CASH = "01950000-0000-7000-8000-000000000001"
@@ -15,7 +16,7 @@ METHODS_EXAMPLE = [
 ]
 
 
-class MethodSchema(Schema):
+class PaymentMethodSchema(ResponseSchema):
     """A payment method."""
 
     id = Id(required=True)

@@ -6,6 +6,7 @@ from marshmallow import Schema, fields, validate
 from .currencies import EUR
 from .fields import MAX_INTEGER_DIGITS, Amount, Id, PageSize, Text, TicketId, Timestamp, not_blank
 from .methods import CASH, CREDIT_CARD
+from .responses import ResponseSchema
 
 MAX_TRANSACTION_ID_LENGTH = 128
 
@@ -36,13 +37,14 @@ PAYMENT_ADDED_EXAMPLE = {"id": "019aa9b4-0c37-7e91-a4d2-57b8c60e1f93", "message"
 PAYMENT_UPDATED_EXAMPLE = "Payment updated successfully"
 
 
-class NewPaymentSchema(Schema):
+class PaymentInputSchema(Schema):
     """A payment to record."""
 
     method_id = Id(required=True, metadata={"example": CASH})
     currency_id = Id(required=True, metadata={"example": EUR})
     transaction_id = Text(
-        load_default="",
+        # Callable, so that the document shows no default, which generated clients would send.
+        load_default=str,
         validate=validate.Length(max=MAX_TRANSACTION_ID_LENGTH),
         metadata={
             "description": "Unique over all payments; filled in if it is blank",
@@ -60,7 +62,7 @@ class NewPaymentSchema(Schema):
     )
 
 
-class ChangedPaymentSchema(NewPaymentSchema):
+class ChangedPaymentSchema(PaymentInputSchema):
     """A payment with its changes; it may have the id that it was read with."""
 
     id = Id(attribute="sent_id", metadata={"description": "Optional; the id in the path"})
@@ -82,7 +84,7 @@ class PaymentQuerySchema(Schema):
     after = Id(metadata={"description": "Only payments after this id, which need not exist any more"})
 
 
-class PaymentSchema(Schema):
+class PaymentSchema(ResponseSchema):
     """A payment. `store.payments.RecordedPayment` has the same fields and is what responses are written from."""
 
     id = Id(required=True)
@@ -92,7 +94,7 @@ class PaymentSchema(Schema):
     amount = Amount(required=True, metadata={"description": "With exactly the currency's decimals", "minimum": 0})
 
 
-class PaymentAddedSchema(Schema):
+class PaymentAddedSchema(ResponseSchema):
     """The response to a new payment."""
 
     id = Id(required=True)

@@ -3,6 +3,7 @@ from marshmallow import Schema, fields
 
 from .fields import TICKET_ID_EXAMPLE, Id, TicketId
 from .payments import PAYMENT_EXAMPLE, PaymentSchema
+from .responses import ResponseSchema
 
 TICKET_PAYMENT_EXAMPLE = {"payment_id": PAYMENT_EXAMPLE["id"], "ticket_id": TICKET_ID_EXAMPLE}
 TICKET_PAYMENT_ADDED_EXAMPLE = {
@@ -13,7 +14,14 @@ TICKET_PAYMENT_ADDED_EXAMPLE = {
 PAYMENT_OF_TICKET_EXAMPLE = {**PAYMENT_EXAMPLE, **TICKET_PAYMENT_EXAMPLE}
 
 
-class TicketPaymentSchema(Schema):
+class TicketPaymentInputSchema(Schema):
+    """A link to make between a payment and a ticket."""
+
+    payment_id = Id(required=True)
+    ticket_id = TicketId(required=True)
+
+
+class TicketPaymentSchema(ResponseSchema):
     """A link between a payment and a ticket."""
 
     payment_id = Id(required=True)
@@ -33,9 +41,11 @@ class TicketPaymentQuerySchema(Schema):
     ticket_id = TicketId(required=True, data_key="ticketId")
 
 
-class TicketPaymentAddedSchema(TicketPaymentQuerySchema):
+class TicketPaymentAddedSchema(ResponseSchema):
     """The response to a new link."""
 
+    payment_id = Id(required=True, data_key="paymentId")
+    ticket_id = TicketId(required=True, data_key="ticketId")
     message = fields.String(required=True)
 
 

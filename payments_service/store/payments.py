@@ -19,6 +19,7 @@ from ..money import InvalidAmount, format_amount, to_minor_units
 from . import currencies, history, methods
 from .history import Action, Caller
 
+FIRST_VERSION = 1
 NO_PAYMENT = "There is no payment with this id."
 LINKED = "A ticket is linked to this payment: unlink it first."
 
@@ -131,7 +132,7 @@ def add(*, method_id: UUID, currency_id: UUID, transaction_id: str, amount: Deci
         currency_id=currency_id,
         transaction_id=transaction_id,
         minor_units=minor_units,
-        version=1,
+        version=FIRST_VERSION,
         created_at=now,
         changed_at=now,
     )
@@ -157,8 +158,8 @@ def update(
     caller: Caller,
     sent_id: UUID | None = None,
     versions: Collection[str] | None = None,
-) -> None:
-    """Change a payment; a blank transaction_id keeps the stored one.
+) -> int:
+    """Change a payment and return its new version; a blank transaction_id keeps the stored one.
 
     Raises `NotFound`, `PreconditionFailed` unless it has one of the `versions` (None: any), `Invalid` for a `sent_id`
     that is another payment's, and what `add` raises.
@@ -182,6 +183,7 @@ def update(
     ).where(Payment.id == payment_id).execute()
     after = RecordedPayment(before.id, str(method_id), str(currency_id), transaction_id, shown_amount)
     history.add(Action.CHANGED, payment_id, caller, now, before=before, after=after)
+    return version + 1
 
 
 @write()

@@ -43,7 +43,7 @@ class Blueprint(flask_smorest.Blueprint):
 
 
 class AccessDocumentation(BasePlugin):
-    """apispec plugin: document each operation's permission, and the errors that follow from what it takes."""
+    """apispec plugin: document each operation's name and permission, and the errors that follow from what it takes."""
 
     def __init__(self, app: flask.Flask, security_schemes: Iterable[str]) -> None:
         self.app = app
@@ -53,11 +53,14 @@ class AccessDocumentation(BasePlugin):
         self, path: str | None = None, operations: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
         """Complete the operations of a route."""
-        view = self.app.view_functions[kwargs["rule"].endpoint]
+        endpoint = kwargs["rule"].endpoint
+        view = self.app.view_functions[endpoint]
         permission = getattr(view, "permission")
-        if permission == PUBLIC:
-            return
         for method, operation in (operations or {}).items():
+            operation["operationId"] = _name_operation(endpoint)
+            if permission == PUBLIC:
+                operation["security"] = []
+                continue
             self._document(operation, method.upper(), permission, getattr(view, "further_errors", {}))
 
     def _document(
@@ -67,7 +70,7 @@ class AccessDocumentation(BasePlugin):
         for code, description in _describe_errors(operation, method, permission).items():
             if code in further_errors:
                 description += f", or {further_errors[code]}"
-            schema = {"application/json": {"schema": "Error"}}
+            schema = {"application/json": {"schema": "ErrorBody"}}
             responses[code] = {"description": description, "content": schema}
         responses[503]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}}
         for status, response in responses.items():
@@ -79,6 +82,12 @@ class AccessDocumentation(BasePlugin):
         operation["description"] = "\n\n".join(text for text in texts if text)
         # OpenAPI 3.1 allows permissions here also for schemes that are not OAuth 2.
         operation["security"] = [{scheme: [str(permission)]} for scheme in self.security_schemes]
+
+
+def _name_operation(endpoint: str) -> str:
+    """Return the name of an endpoint's view as generated clients know it: list_payments as listPayments."""
+    verb, *nouns = endpoint.rpartition(".")[2].split("_")
+    return verb + "".join(noun.capitalize() for noun in nouns)
 
 
 def _describe_errors(operation: dict[str, Any], method: str, permission: Permission) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""Errors as responses, all in the shape of `ErrorSchema`."""
+"""Errors as responses, all in the shape of `ErrorBodySchema`."""
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -14,7 +14,7 @@ from ..database import DATABASE_FAULTS
 from ..errors import (
     Invalid, NotSignedIn, PaymentsError, PreconditionFailed, TokenRejected, TransactionIdTaken, Unavailable,
 )
-from ..schemas.errors import ErrorSchema
+from ..schemas.errors import ErrorBodySchema
 from ..tokens.permissions import Permission
 from .parsing import MAX_BODY_BYTES
 from .request_state import request_state
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 def make_error_body(code: int, message: str | None = None, errors: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the body of an error, as `ErrorSchema` describes it."""
+    """Return the body of an error, as `ErrorBodySchema` describes it."""
     status = HTTPStatus(code)
     body: dict[str, Any] = {
         "code": code,
@@ -58,9 +58,12 @@ def make_error_body(code: int, message: str | None = None, errors: Mapping[str, 
 class Api(flask_smorest.Api):
     """flask-smorest's Api with this service's error handlers."""
 
-    ERROR_SCHEMA = ErrorSchema
+    ERROR_SCHEMA = ErrorBodySchema
     # Each operation documents its own errors.
     DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_pagination_header(self) -> None:
+        """Document no pages: flask-smorest 0.47 adds the schema of its own pages, which no operation has."""
 
     def _register_error_handlers(self) -> None:
         super()._register_error_handlers()

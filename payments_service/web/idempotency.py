@@ -21,21 +21,24 @@ HEADERS = {REPLAYED: {"schema": {"const": "true"}, "description": "If this is th
 FURTHER_ERRORS = {400: "the Idempotency-Key is malformed", 422: "the Idempotency-Key was used with another body"}
 
 
-def idempotent(blp: Blueprint) -> Callable[[Callable[[Any], flask.Response]], Callable[..., Any]]:
+def idempotent(
+    blp: Blueprint, make_headers: Callable[[Any], dict[str, str]]
+) -> Callable[[Callable[[Any], flask.Response]], Callable[..., Any]]:
     """Make a view's requests safe to retry: its response is stored in one transaction with what it writes.
 
     The whole view runs inside that write transaction, and runs again after a deadlock. So it must do no network or
     file work, and nothing that takes long: it would keep all other writes waiting. Such work belongs between two
     transactions, by `database.write_around`, in a view that is idempotent by itself, such as a PUT.
 
-    The view takes a body and returns a `Response`. Errors are not stored.
+    The view takes a body and returns a `Response`. Errors are not stored. `make_headers` returns the response's headers
+    for its JSON, so that a stored response gets them too.
     """
 
     def decorate(view: Callable[[Any], flask.Response]) -> Callable[..., Any]:
         @functools.wraps(view)
         def idempotent_view(body: Any, headers: dict[str, str]) -> flask.Response:
             if "key" not in headers:
-                return view(body)
+                return add_headers(view(body))
 
             def respond() -> StoredResponse:
                 response = view(body)
@@ -52,6 +55,10 @@ def idempotent(blp: Blueprint) -> Callable[[Callable[[Any], flask.Response]], Ca
             response = flask.Response(stored.body, stored.status, mimetype="application/json")
             if stored.replayed:
                 response.headers[REPLAYED] = "true"
+            return add_headers(response)
+
+        def add_headers(response: flask.Response) -> flask.Response:
+            response.headers.update(make_headers(response.json))
             return response
 
         idempotent_view.further_errors = FURTHER_ERRORS  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from ..errors import NotPermitted
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 # Response headers that a page of a trusted origin may read.
-EXPOSED_HEADERS = "ETag, Idempotency-Replayed, Retry-After, X-Request-Id"
+EXPOSED_HEADERS = "ETag, Idempotency-Replayed, Location, Retry-After, X-Request-Id"
 # Request headers that it may send.
 ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match"
 PREFLIGHT_SECONDS = 600

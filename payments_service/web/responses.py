@@ -1,4 +1,5 @@
 """Writing responses: exact JSON, and the headers of every response."""
+from http import HTTPStatus
 from typing import Any
 
 import flask
@@ -34,7 +35,11 @@ class ExactJSONProvider(JSONProvider):
 
 
 def add_headers(response: flask.Response) -> flask.Response:
-    """Add the headers of every response."""
+    """Add the headers of every response, and leave out the type of a body that there is not."""
+    # A long list is not a sequence, and asking for its length would read it to its end.
+    is_empty = response.is_sequence and response.calculate_content_length() == 0
+    if is_empty or response.status_code == HTTPStatus.NO_CONTENT:
+        response.headers.pop("Content-Type", None)
     for name, value in DEFAULT_HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["X-Request-Id"] = request_state().request_id

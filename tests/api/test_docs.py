@@ -83,8 +83,33 @@ def test_no_other_file_is_served(app, get, name):
     assert client_of(app, make_token()).get(f"/docs/{name}").status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/docs", "/docs/page.js", "/docs/swagger-ui.css"])
-def test_the_page_is_only_for_reading(app, get, path):
-    response = client_of(app, make_token()).post(path)
-    assert response.status_code == 405
+@pytest.mark.parametrize("path", ["/", "/docs/"])
+@pytest.mark.parametrize("mount", ["", "/pos"])
+def test_addresses_that_people_try_lead_to_the_page(get, path, mount):
+    response = get(path, base_url=f"http://box:9154{mount}")
+    assert (response.status_code, response.headers["Location"]) == (302, f"http://box:9154{mount}/docs")
+    assert response.data == b"" and "Content-Type" not in response.headers
+    assert get(path, base_url=f"http://box:9154{mount}", follow_redirects=True).text.startswith("<!doctype html>")
+
+
+PUBLIC = ["/", "/docs", "/docs/", "/docs/page.js", "/docs/swagger-ui.css"]
+PUBLIC += ["/openapi.json", "/health/live", "/health/ready", "/metrics"]
+
+
+@pytest.mark.parametrize("path", PUBLIC)
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "MADEUP"])
+@pytest.mark.parametrize("token", [None, "not valid", make_token()], ids=["no token", "bad token", "token"])
+def test_public_addresses_are_only_for_reading(app, get, path, method, token):
+    client = client_of(app, token) if token else app.test_client()
+    response = client.open(path, method=method)
+    assert (response.status_code, response.json["code"]) == (405, 405)
     assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+
+
+@pytest.mark.parametrize("path", ["/payments", "/payments/methods", "/payments/x", "/payments/ticket-payments"])
+@pytest.mark.parametrize("method", ["PATCH", "TRACE", "MADEUP"])
+def test_other_addresses_tell_their_methods_only_to_users(app, get, path, method):
+    response = app.test_client().open(path, method=method)
+    assert response.status_code == 401
+    assert "Allow" not in response.headers
+    assert client_of(app, make_token(permissions=[])).open(path, method=method).status_code == 405

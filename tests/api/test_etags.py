@@ -21,6 +21,23 @@ def test_a_payment_has_an_etag_that_changes_when_it_changes(client, add_payment)
     assert all(etag.startswith('"') and etag.endswith('"') for etag in etags)
 
 
+def test_the_etag_of_a_new_payment_allows_its_first_change(client):
+    created = client.post("/payments", json=payment())
+    etag = created.headers["ETag"]
+    assert etag == etag_of(client, created.json["id"])
+    assert change(client, created.json["id"], 2, **{"If-Match": etag}).status_code == 200
+
+
+def test_the_etag_of_each_change_allows_the_next_one(client, add_payment):
+    payment_id = add_payment()
+    etag = etag_of(client, payment_id)
+    for amount in (1, 2, 3):
+        changed = change(client, payment_id, amount, **{"If-Match": etag})
+        assert changed.status_code == 200
+        etag = changed.headers["ETag"]
+    assert etag == etag_of(client, payment_id)
+
+
 def test_the_etag_stays_while_the_payment_does(client, add_payment, link):
     payment_id = add_payment()
     etag = etag_of(client, payment_id)

@@ -109,7 +109,8 @@ def test_a_trusted_page_may_read_responses_and_errors(till, path):
     response = till.get(path, headers={"Origin": OFFICE, "Sec-Fetch-Site": "cross-site"})
     assert response.headers["Access-Control-Allow-Origin"] == OFFICE
     assert response.headers["Access-Control-Allow-Credentials"] == "true"
-    assert response.headers["Access-Control-Expose-Headers"] == "ETag, Idempotency-Replayed, Retry-After, X-Request-Id"
+    exposed = "ETag, Idempotency-Replayed, Location, Retry-After, X-Request-Id"
+    assert response.headers["Access-Control-Expose-Headers"] == exposed
 
 
 def test_a_trusted_page_may_read_which_page_of_a_list_is_next(till, insert_payments):

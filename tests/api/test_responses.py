@@ -29,6 +29,34 @@ def test_every_response_is_not_cached_and_has_a_request_id(client, method, path,
     assert re.fullmatch("[0-9a-f]{32}", response.headers["X-Request-Id"])
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("GET", "/payments", 204),
+        ("HEAD", "/payments", 204),
+        ("DELETE", "/payments/{id}", 204),
+        ("GET", "/payments/{id}/304", 304),
+        ("OPTIONS", "/payments", 200),
+        ("OPTIONS", "/docs", 200),
+    ],
+)
+def test_a_response_without_a_body_has_no_content_type(app, client, method, path, code):
+    headers = {}
+    if "{id}" in path:
+        created = client.post("/payments", json=payment())
+        path = path.format(id=created.json["id"])
+    if code == 304:
+        path, headers = path.removesuffix("/304"), {"If-None-Match": created.headers["ETag"]}
+    response = client.open(path, method=method, headers=headers)
+    assert (response.status_code, response.data) == (code, b"")
+    assert "Content-Type" not in response.headers
+
+
+def test_the_response_to_head_has_the_type_of_that_to_get(client):
+    for path in ("/payments/methods", "/openapi.json"):
+        assert client.head(path).headers["Content-Type"] == client.get(path).headers["Content-Type"]
+
+
 def test_a_401_response_has_these_headers_too(app):
     response = app.test_client().get("/payments")
     assert response.status_code == 401

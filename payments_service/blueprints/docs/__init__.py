@@ -1,8 +1,9 @@
 """`/docs`: a page that shows `/openapi.json` and lets a person try its operations."""
 from importlib.resources import files
 
-from flask import send_from_directory
+from flask import Response, send_from_directory
 
+from ...web.addresses import find_root
 from ...web.blueprint import PUBLIC, Blueprint
 
 blp = Blueprint("docs", __name__)
@@ -26,6 +27,13 @@ def get_page():
     response = send_from_directory(PAGE, "page.html")
     response.headers.update(HEADERS)
     return response
+
+
+@blp.route("/", methods=["GET"], permission=PUBLIC)
+@blp.route("/docs/", methods=["GET"], permission=PUBLIC)
+def lead_to_page():
+    """Lead to the page from the addresses that people try"""
+    return Response(status=302, headers={"Location": f"{find_root()}/docs"})
 
 
 @blp.route('/docs/<any("page.css", "page.js"):name>', methods=["GET"], permission=PUBLIC)
