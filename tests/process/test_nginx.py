@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,7 +22,7 @@ from payments_service.web.error_handlers import MESSAGES
 from ..support.api_page import run_curl_commands
 from ..support.engines import on_postgresql, on_sqlite
 from ..support.nginx import NGINX, SITE, Nginx, example, free_port
-from ..support.payments import ENCODER, payment
+from ..support.payments import CASH, ENCODER, EUR, payment
 from ..support.recorder import Recorder
 from ..support.tokens import make_token
 from ..support.waiting import wait_until
@@ -91,6 +92,52 @@ def half_a_post(connections: contextlib.ExitStack, nginx: Nginx, body: bytes) ->
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_the_curl_commands_of_the_page_work_through_nginx(server, start_nginx):
     run_curl_commands(start_nginx(server.port))
+
+
+@on_sqlite
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_an_etag_read_through_nginx_allows_a_change(server, start_nginx, method):
+    nginx = start_nginx(server.port)
+    path = f"/payments/{nginx.request('POST', '/payments', payment())[1]['id']}"
+    _, headers, _ = nginx.exchange(get(path, f"Cookie: accessToken={make_token()}", "Accept-Encoding: gzip"))
+    assert headers["etag"] == '"1"'
+    assert nginx.request(method, path, payment(amount=1), **{"If-Match": headers["etag"]})[0] in (200, 204)
+
+
+@on_sqlite
+@pytest.mark.parametrize("path", ["/payments", "/payments/{id}", "/payments/methods", "/openapi.json", "/docs"])
+def test_nginx_compresses_no_response(server, start_nginx, path):
+    nginx = start_nginx(server.port)
+    path = path.format(id=nginx.request("POST", "/payments", payment())[1]["id"])
+    status, headers, _ = nginx.exchange(get(path, f"Cookie: accessToken={make_token()}", "Accept-Encoding: gzip"))
+    assert status == 200
+    assert "content-encoding" not in headers
+    assert not headers.get("etag", "").startswith("W/")
+
+
+@on_sqlite
+def test_nginx_adds_no_content_type_to_an_empty_response(server, start_nginx):
+    status, headers, _ = start_nginx(server.port).exchange(get("/payments", f"Cookie: accessToken={make_token()}"))
+    assert status == 204
+    assert "content-type" not in headers
+
+
+@on_sqlite
+@pytest.mark.parametrize("trusted", ["127.0.0.1", ""])
+def test_a_script_follows_locations_and_pages_through_nginx(start_server, start_nginx, trusted):
+    address = f"http://127.0.0.1:{start_nginx(start_server(TRUSTED_PROXY=trusted).port).port}/payments"
+    with requests.Session() as session:
+        session.headers["Cookie"] = f"accessToken={make_token()}"
+        for amount in range(3):
+            created = session.post(address, json={"method_id": CASH, "currency_id": EUR, "amount": amount}, timeout=30)
+            assert session.get(created.headers["Location"], timeout=30).json()["id"] == created.json()["id"]
+        # As the documentation of requests shows it.
+        amounts, page = [], f"{address}?limit=2"
+        while page:
+            response = session.get(page, timeout=30)
+            amounts += [listed["amount"] for listed in response.json()]
+            page = response.links.get("next", {}).get("url")
+    assert amounts == [0, 1, 2]
 
 
 @on_sqlite
@@ -332,5 +379,8 @@ def test_with_all_examples_enabled_http_redirects_to_tls(start_server, start_ngi
     trusting = ssl.create_default_context(cafile=certificate)
     connection = http.client.HTTPSConnection("localhost", port, timeout=30, context=trusting)
     with contextlib.closing(connection):
-        connection.request("GET", "/payments/methods", headers={"Cookie": f"accessToken={make_token()}"})
-        assert connection.getresponse().status == 200
+        headers = {"Cookie": f"accessToken={make_token()}", "Content-Type": "application/json"}
+        connection.request("POST", "/payments", ENCODER.encode(payment()), headers)
+        response = connection.getresponse()
+        assert response.status == 201
+        assert response.headers["Location"].startswith(f"https://localhost:{port}/payments/")

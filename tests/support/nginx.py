@@ -17,7 +17,7 @@ from .waiting import wait_until
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
 SITE = (PROJECT / "payments_service" / "deploy" / "nginx.conf").read_text()
 
-# The main configuration that includes the site: like Debian's, but in a folder of the test.
+# The main configuration that includes the site, in a folder of the test: like Debian's, with its examples for gzip.
 MAIN_CONFIGURATION = """{user}
 worker_processes 1;
 daemon off;
@@ -30,6 +30,11 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
+    default_type application/octet-stream;
+    gzip on;
+    gzip_vary on;
+    gzip_proxied any;
+    gzip_types text/plain text/css application/json application/javascript text/xml text/javascript;
     include {folder}/site;
 }}
 """
