@@ -168,6 +168,13 @@ def test_a_port_at_which_nothing_responses_is_a_warning(findings, make_app):
     assert found["port"][0][0] == "warning"
 
 
+@pytest.mark.parametrize(("host", "shown"), [("::1", "[::1]"), ("::", "[::1]"), ("*", "127.0.0.1")])
+def test_the_port_is_shown_as_an_address_that_works(findings, make_app, free_port, host, shown):
+    make_app()
+    _, found = findings(HOST=host)
+    assert found["port"][0][1].startswith(f"port: http://{shown}:{free_port} ")
+
+
 def test_a_port_that_another_program_has_is_a_fault(findings):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
         thread = threading.Thread(target=other.serve_forever)

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,10 +14,13 @@ import pytest
 
 from ..support.api_page import run_curl_commands
 from ..support.engines import on_one_engine
+from ..support.network import can_listen_on_ipv6
 from ..support.payments import ENCODER, payment
 from ..support.postgresql import ENCODED_PASSWORD, PASSWORD
 from ..support.tokens import SECRET, make_token
 from ..support.waiting import wait_until
+
+has_ipv6 = pytest.mark.skipif(not can_listen_on_ipv6(), reason="the machine has no IPv6 address")
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
@@ -137,6 +141,27 @@ def test_more_requests_than_threads_are_all_answered(start_server):
 @on_one_engine
 def test_by_default_only_localhost_is_listened_on(server):
     assert [line for line in server.log if f"Serving on http://127.0.0.1:{server.port}" in line]
+
+
+@on_one_engine
+def test_the_start_names_the_documentation_page(server):
+    (line,) = [line for line in server.log if "Serving on" in line]
+    (address,) = re.findall(r"docs=(http://127\.0\.0\.1:\d+/docs)$", line.rstrip())
+    with urllib.request.urlopen(address, timeout=30) as page:
+        assert page.read().startswith(b"<!doctype html>")
+
+
+@on_one_engine
+@has_ipv6
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_an_ipv6_address_is_written_with_brackets(start_server, host):
+    server = start_server(HOST=host)
+    address = f"http://[{host}]:{server.port}"
+    (line,) = [line for line in server.log if "Serving on" in line]
+    assert f'"Serving on {address}"' in line
+    assert line.rstrip().endswith(f" docs={address}/docs")
+    with urllib.request.urlopen(f"http://[::1]:{server.port}/docs", timeout=30) as page:
+        assert page.status == 200
 
 
 @on_one_engine

@@ -37,6 +37,8 @@ class Server:
         )
         self.log: list[str] = []
         self.port = 0
+        # With the host "*" there is an address of each family, each with a port of its own.
+        self.host_pattern = r"\[\S+\]" if ":" in settings.get("HOST", "") else r"[\d.]+"
         self.serves_or_ended = threading.Event()
         self.reader = threading.Thread(target=self.read_log, daemon=True)
         self.reader.start()
@@ -46,7 +48,7 @@ class Server:
         with self.process.stderr as lines:
             for line in lines:
                 self.log.append(line)
-                if serving := re.search(r"Serving on http://[\d.]+:(\d+)", line):
+                if serving := re.search(rf"Serving on http://{self.host_pattern}:(\d+)\"", line):
                     self.port = int(serving[1])
                     self.serves_or_ended.set()
         self.serves_or_ended.set()

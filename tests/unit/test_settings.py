@@ -28,6 +28,19 @@ def test_a_database_url_is_kept_except_for_blanks_around_it(url):
     assert read_settings({"JWT_SECRET": SECRET, "DATABASE_URL": f" {url}\n"})["DATABASE_URL"] == url
 
 
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("postgresql://till:secret@db/payments", "postgresql://db:5432/payments"),
+        ("postgresql://till:secret@[::1]:5433/payments", "postgresql://[::1]:5433/payments"),
+        ("postgresql:///payments", "postgresql://:5432/payments"),
+    ],
+)
+def test_the_log_shows_the_location_of_a_database_as_a_url(url, location):
+    app = create_app({"JWT_SECRET": SECRET, "DATABASE_URL": url})
+    assert app.extensions["payments"].database.location == location
+
+
 def test_settings_are_read_from_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("PAYMENTS_PORT", "8000")
     monkeypatch.setenv("PAYMENTS_DATABASE_URL", f"sqlite:///{tmp_path}/till.db")
