@@ -1,12 +1,11 @@
 """`/payments`: the payments themselves."""
-from urllib.parse import urlencode
-
 from flask import Response, request
+from marshmallow import EXCLUDE
 from werkzeug.http import quote_etag
 
 from .. import store
 from ..schemas.errors import ErrorBodySchema
-from ..schemas.history import HISTORY_EXAMPLE, HistoryEntrySchema
+from ..schemas.history import HISTORY_EXAMPLE, HistoryEntrySchema, HistoryQuerySchema
 from ..schemas.payments import (
     NEW_PAYMENT_EXAMPLE, PAYMENT_ADDED_EXAMPLE, PAYMENT_EXAMPLE, PAYMENT_UPDATED_EXAMPLE, PAYMENTS_EXAMPLE,
     ChangedPaymentSchema, PaymentAddedSchema, PaymentInputSchema, PaymentQuerySchema, PaymentSchema,
@@ -18,19 +17,13 @@ from ..web.blueprint import Blueprint
 from ..web.idempotency import idempotent
 from ..web.request_state import request_state
 from ..web.responses import json_response
-from ..web.streaming import MAX_PAYMENTS_IN_MEMORY, stream_list
+from ..web.streaming import LINK, page_size, respond_with_list
 
 blp = Blueprint("payments", __name__, url_prefix="/payments", description="The payments themselves")
 
 TAKEN = "Another payment has this transaction_id; a caller with payments_read is told which"
 ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Names the version of the payment"}}
 LOCATION = {"Location": {"schema": {"type": "string"}, "description": "The address of the payment"}}
-LINK = {
-    "Link": {
-        "schema": {"type": "string"},
-        "description": 'With limit, if there are more: the address of the next page, as `<{address}>; rel="next"`',
-    }
-}
 IF_MATCH = {
     "name": "If-Match",
     "in": "header",
@@ -68,17 +61,8 @@ def list_payments(limit=None, after=None, **filters):
     Oldest first, by id. With limit, one page, whose Link header has the next. A list of more than 2,000 payments may be
     rejected with 503 while other long lists are being sent: retry, or read it in pages.
     """
-    pages = store.listing.iterate_pages(limit or MAX_PAYMENTS_IN_MEMORY, PaymentFilter(**filters), after)
-    page = next(pages, None)
-    if page is None:
-        return [], 204
-    if limit is None:
-        return stream_list(page, pages)
-    response = json_response(page.payments)
-    if page.has_more:
-        query = request.args.to_dict() | {"after": page.payments[-1].id}
-        response.headers["Link"] = f'<{find_root()}/payments?{urlencode(query)}>; rel="next"'
-    return response
+    pages = store.listing.iterate_pages(page_size(limit), PaymentFilter(**filters), after)
+    return respond_with_list(pages, limit)
 
 
 @blp.route("/<uuid:payment_id>", methods=["GET"], permission=Permission.READ)
@@ -96,16 +80,16 @@ def get_payment(payment_id):
 
 
 @blp.route("/<uuid:payment_id>/history", methods=["GET"], permission=Permission.READ)
-@blp.response(200, HistoryEntrySchema(many=True), example=HISTORY_EXAMPLE)
+@blp.arguments(HistoryQuerySchema, location="query", as_kwargs=True, unknown=EXCLUDE)
+@blp.response(200, HistoryEntrySchema(many=True), example=HISTORY_EXAMPLE, headers=LINK)
 @blp.alt_response(204, description="The payment is older than the history, and unchanged since", success=True)
 @blp.alt_response(404, schema=ErrorBodySchema, description="There never was such a payment")
-def list_payment_history(payment_id):
+def list_payment_history(payment_id, limit=None, after=0):
     """Get a payment's history
 
-    Oldest first, also that of a deleted payment.
+    Oldest first, also that of a deleted payment. With limit, one page, whose Link header has the next.
     """
-    entries = store.payments.list_history(payment_id)
-    return entries, 200 if entries else 204
+    return respond_with_list(store.payments.iterate_history(page_size(limit), payment_id, after), limit)
 
 
 @blp.route("", methods=["POST"], permission=Permission.CREATE)

@@ -1,17 +1,19 @@
 """`/payments/ticket-payments`: which payments paid which tickets."""
+from marshmallow import EXCLUDE
+
 from .. import store
 from ..schemas.errors import ErrorBodySchema
 from ..schemas.ticket_payments import (
     PAYMENT_OF_TICKET_EXAMPLE, TICKET_PAYMENT_ADDED_EXAMPLE, TICKET_PAYMENT_EXAMPLE, PaymentOfTicketSchema,
-    TicketInPathSchema, TicketPaymentAddedSchema, TicketPaymentInputSchema, TicketPaymentQuerySchema,
-    TicketPaymentSchema,
+    PaymentsOfTicketQuerySchema, TicketInPathSchema, TicketPaymentAddedSchema, TicketPaymentInputSchema,
+    TicketPaymentQuerySchema, TicketPaymentSchema, TicketsOfPaymentQuerySchema,
 )
 from ..tokens.permissions import Permission
 from ..web.addresses import find_root
 from ..web.blueprint import Blueprint
 from ..web.idempotency import idempotent
 from ..web.request_state import request_state
-from ..web.responses import json_response
+from ..web.streaming import LINK, page_size, respond_with_list
 
 blp = Blueprint(
     "ticket-payments",
@@ -41,29 +43,29 @@ def link_ticket(link):
 
 @blp.route("/by-ticket/<ticket:ticket_id>", methods=["GET"], permission=Permission.READ)
 @blp.arguments(TicketInPathSchema, location="path", as_kwargs=True, error_status_code=404)
-@blp.response(200, PaymentOfTicketSchema(many=True), example=[PAYMENT_OF_TICKET_EXAMPLE])
+@blp.arguments(PaymentsOfTicketQuerySchema, location="query", as_kwargs=True, unknown=EXCLUDE)
+@blp.response(200, PaymentOfTicketSchema(many=True), example=[PAYMENT_OF_TICKET_EXAMPLE], headers=LINK)
 @blp.alt_response(204, description="No payment is linked to this ticket", success=True)
 @blp.alt_response(404, schema=ErrorBodySchema, description="No ticket can have this id")
-def list_payments_of_ticket(ticket_id):
+def list_payments_of_ticket(ticket_id, limit=None, after=None):
     """Get all payments for a ticket
 
-    Oldest payment first.
+    Oldest payment first. With limit, one page, whose Link header has the next.
     """
-    payments = store.ticket_payments.list_payments(ticket_id)
-    return json_response(payments) if payments else ([], 204)
+    return respond_with_list(store.ticket_payments.iterate_payments(page_size(limit), ticket_id, after), limit)
 
 
 @blp.route("/by-payment/<uuid:payment_id>", methods=["GET"], permission=Permission.READ)
-@blp.response(200, TicketPaymentSchema(many=True), example=[TICKET_PAYMENT_EXAMPLE])
+@blp.arguments(TicketsOfPaymentQuerySchema, location="query", as_kwargs=True, unknown=EXCLUDE)
+@blp.response(200, TicketPaymentSchema(many=True), example=[TICKET_PAYMENT_EXAMPLE], headers=LINK)
 @blp.alt_response(204, description="No ticket is linked to this payment", success=True)
 @blp.alt_response(404, schema=ErrorBodySchema, description="No such payment")
-def list_tickets_of_payment(payment_id):
+def list_tickets_of_payment(payment_id, limit=None, after=None):
     """Get all tickets for a payment
 
-    In the order of linking.
+    In the order of linking. With limit, one page, whose Link header has the next.
     """
-    links = store.ticket_payments.list_tickets(payment_id)
-    return links, 200 if links else 204
+    return respond_with_list(store.ticket_payments.iterate_tickets(page_size(limit), payment_id, after), limit)
 
 
 @blp.route("", methods=["DELETE"], permission=Permission.DELETE)

@@ -87,7 +87,8 @@ class PageSize(fields.Integer):
     default_error_messages = {"invalid": INVALID}
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(validate=validate.Range(1, MAX_PAGE_SIZE, error=self.INVALID), **kwargs)
+        metadata = {"description": "The size of a page; without it, the response is the whole list"}
+        super().__init__(validate=validate.Range(1, MAX_PAGE_SIZE, error=self.INVALID), metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
         if not re.fullmatch("[1-9][0-9]{0,3}", value):

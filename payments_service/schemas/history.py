@@ -2,12 +2,16 @@
 from typing import Any
 
 import msgspec
-from marshmallow import fields, validate
+from marshmallow import Schema, fields, validate
 
 from ..store.history import Action
+from .fields import PageSize
 from .payments import PAYMENT_EXAMPLE
 from .responses import ResponseSchema
 from .ticket_payments import TICKET_PAYMENT_EXAMPLE
+
+# What a BIGINT holds.
+MAX_ENTRY_ID = 2**63 - 1
 
 HISTORY_EXAMPLE = [
     {
@@ -32,6 +36,16 @@ HISTORY_EXAMPLE = [
 PAYMENT_OR_LINK = [
     {"$ref": "#/components/schemas/Payment"}, {"$ref": "#/components/schemas/TicketPayment"}, {"type": "null"},
 ]
+
+
+class HistoryQuerySchema(Schema):
+    """Which page of a history to list."""
+
+    limit = PageSize()
+    after = fields.Integer(
+        validate=validate.Range(0, MAX_ENTRY_ID),
+        metadata={"description": "Only entries after this one, by the number that a Link header has"},
+    )
 
 
 class StoredJson(fields.Raw):

@@ -80,7 +80,7 @@ class PaymentQuerySchema(Schema):
     ticket_id = TicketId(metadata={"description": "Only payments that are linked to this ticket"})
     created_from = Timestamp(metadata={"description": "Only payments recorded at this time or later"})
     created_to = Timestamp(metadata={"description": "Only payments recorded before this time"})
-    limit = PageSize(metadata={"description": "The size of a page; without it, the list has all payments"})
+    limit = PageSize()
     after = Id(metadata={"description": "Only payments after this id, which need not exist any more"})
 
 

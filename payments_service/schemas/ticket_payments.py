@@ -1,7 +1,9 @@
 """Links between payments and tickets."""
+from typing import Any
+
 from marshmallow import Schema, fields
 
-from .fields import TICKET_ID_EXAMPLE, Id, TicketId
+from .fields import TICKET_ID_EXAMPLE, Id, PageSize, Text, TicketId, Timestamp
 from .payments import PAYMENT_EXAMPLE, PaymentSchema
 from .responses import ResponseSchema
 
@@ -32,6 +34,32 @@ class TicketInPathSchema(Schema):
     """The ticket that a path names."""
 
     ticket_id = TicketId(required=True)
+
+
+class PaymentsOfTicketQuerySchema(Schema):
+    """Which page of a ticket's payments to list."""
+
+    limit = PageSize()
+    after = Id(metadata={"description": "Only payments after this id, which need not be linked any more"})
+
+
+class LinkPosition(Text):
+    """The position of a ticket in the list of a payment: when it was linked, a tilde, and its id."""
+
+    default_error_messages = {"invalid_position": "Send the after of a Link header."}
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        linked_at, tilde, ticket_id = super()._deserialize(value, *args, **kwargs).partition("~")
+        if not tilde:
+            raise self.make_error("invalid_position")
+        return Timestamp().deserialize(linked_at), ticket_id
+
+
+class TicketsOfPaymentQuerySchema(Schema):
+    """Which page of a payment's tickets to list."""
+
+    limit = PageSize()
+    after = LinkPosition(metadata={"description": "Only tickets after this position, which a Link header has"})
 
 
 class TicketPaymentQuerySchema(Schema):

@@ -1,14 +1,17 @@
 """The history: who did what to which payment, and when."""
+from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 from peewee import ModelInsert
 
 from ..codec import encode
 from ..database import placeholder, prepared
 from ..models import History
+from .pages import Page
 
 
 class Action(StrEnum):
@@ -26,6 +29,27 @@ class Caller(NamedTuple):
 
     user_id: str | None
     request_id: str
+
+
+class HistoryEntry(msgspec.Struct, frozen=True):
+    """An entry as the API shows it; `codec.encode` writes it as JSON."""
+
+    at: str
+    user_id: str | None
+    request_id: str
+    action: str
+    before: msgspec.Raw | None
+    after: msgspec.Raw | None
+
+    @classmethod
+    def from_row(cls, row: tuple[Any, ...]) -> "HistoryEntry":
+        """Return the entry in a row of its columns."""
+        at, user_id, request_id, action, before, after = row
+        return cls(at.isoformat(), user_id, request_id, action, _as_json(before), _as_json(after))
+
+
+def _as_json(text: str | None) -> msgspec.Raw | None:
+    return None if text is None else msgspec.Raw(text.encode())
 
 
 def add(
@@ -58,6 +82,40 @@ def find_latest_time() -> datetime | None:
     return latest
 
 
-def list_for_payment(payment_id: UUID | None) -> list[dict[str, Any]]:
-    """Return the entries of a payment, oldest first, with `before` and `after` as JSON text."""
-    return list(History.select().where(History.payment_id == payment_id).order_by(History.id).dicts())
+def add_all(action: Action, caller: Caller, at: datetime, changes: list[tuple[UUID, Any, Any]]) -> None:
+    """Add entries for changes of the same kind, each a payment's id and its `before` and `after`, as `add` does."""
+    entries = [
+        {
+            "payment_id": payment_id,
+            "at": at,
+            "user_id": caller.user_id,
+            "request_id": caller.request_id,
+            "action": action.value,
+            "before": before and encode(before).decode(),
+            "after": after and encode(after).decode(),
+        }
+        for payment_id, before, after in changes
+    ]
+    History.insert_many(entries).execute()
+
+
+def exists(payment_id: UUID | None) -> bool:
+    """Tell whether a payment has a history."""
+    return bool(History.select().where(History.payment_id == payment_id).exists())
+
+
+def iterate_pages(size: int, payment_id: UUID | None, after: int = 0) -> Iterator[Page[HistoryEntry]]:
+    """Yield the entries of a payment, oldest first, in pages of `size`; nothing if there are none.
+
+    `after` is the id of the last entry to leave out.
+    """
+    columns = [History.at, History.user_id, History.request_id, History.action, History.before, History.after]
+    query = History.select(*columns, History.id).order_by(History.id).limit(size + 1)
+    has_more = True
+    while has_more:
+        rows = list(query.where((History.payment_id == payment_id) & (History.id > after)).tuples())
+        has_more = len(rows) > size
+        rows = rows[:size]
+        if rows:
+            after = rows[-1][-1]
+            yield Page([HistoryEntry.from_row(row[:-1]) for row in rows], str(after) if has_more else None)

@@ -3,13 +3,13 @@ import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
 
 from peewee import JOIN, Expression, Select, fn
 
 from ..database import current
 from ..models import Currency, Payment, TicketPayment
+from .pages import Page
 from .payments import COLUMNS, RecordedPayment
 
 # The first and last id of a time span with more payments are searched for once, and not again for each page.
@@ -28,14 +28,7 @@ class PaymentFilter:
     created_to: datetime | None = None
 
 
-class Page(NamedTuple):
-    """Some payments of a list, at least one, and whether there are more."""
-
-    payments: list[RecordedPayment]
-    has_more: bool
-
-
-def iterate_pages(size: int, wanted: PaymentFilter, after: UUID | None = None) -> Iterator[Page]:
+def iterate_pages(size: int, wanted: PaymentFilter, after: UUID | None = None) -> Iterator[Page[RecordedPayment]]:
     """Yield the payments that match a filter, in the order of their ids, in pages of `size`; nothing if none match.
 
     Each page is read when it is asked for, and no transaction is open in between. A payment that exists throughout is
@@ -68,9 +61,9 @@ def iterate_pages(size: int, wanted: PaymentFilter, after: UUID | None = None) -
         rows = sorted(current.fetch_rows(query.where(*narrowed) if narrowed else query, COLUMNS))
         has_more = len(rows) > size
         if rows:
-            page = rows[:size]
-            yield Page([RecordedPayment.from_row(row) for row in page], has_more)
-            position = [column > page[-1][0] for column in id_columns]
+            payments = [RecordedPayment.from_row(row) for row in rows[:size]]
+            yield Page(payments, payments[-1].id if has_more else None)
+            position = [column > rows[:size][-1][0] for column in id_columns]
 
 
 def _make_conditions(wanted: PaymentFilter) -> list[Expression]:

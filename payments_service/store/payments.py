@@ -1,6 +1,6 @@
 """Payments: one at a time."""
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any, Self
@@ -17,7 +17,8 @@ from ..errors import Conflict, Invalid, NotFound, PreconditionFailed, Transactio
 from ..models import Currency, Payment, TicketPayment
 from ..money import InvalidAmount, format_amount, to_minor_units
 from . import currencies, history, methods
-from .history import Action, Caller
+from .history import Action, Caller, HistoryEntry
+from .pages import Page
 
 FIRST_VERSION = 1
 NO_PAYMENT = "There is no payment with this id."
@@ -95,16 +96,15 @@ def lock(payment_id: UUID | None) -> bool:
     return bool(current.for_update(Payment.select(Payment.id).where(Payment.id == payment_id)).tuples())
 
 
-def list_history(payment_id: UUID | None) -> list[dict[str, Any]]:
-    """Return a payment's history as `history.list_for_payment` does, also that of a deleted payment.
+def iterate_history(size: int, payment_id: UUID | None, after: int = 0) -> Iterator[Page[HistoryEntry]]:
+    """Return a payment's history as `history.iterate_pages` does, also that of a deleted payment.
 
     Raises `NotFound` for a payment that never existed, and for None.
     """
-    entries = history.list_for_payment(payment_id)
-    if not entries:
+    if not history.exists(payment_id):
         # A payment may be older than the history.
         get(payment_id)
-    return entries
+    return history.iterate_pages(size, payment_id, after)
 
 
 # On PostgreSQL another write may take the transaction_id after the check.

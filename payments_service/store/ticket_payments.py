@@ -1,18 +1,37 @@
 """Links between payments and tickets."""
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID
 
-from ..database import write
+import msgspec
+from peewee import Expression
+
+from ..database import current, write
 from ..errors import Conflict, Invalid, NotFound
-from ..models import Currency, Payment, TicketPayment
-from . import history, payments
+from ..models import Payment, TicketPayment
+from . import history, listing, payments
 from .history import Action, Caller
-from .payments import COLUMNS, NO_PAYMENT, RecordedPayment, format_uuid
+from .listing import PaymentFilter
+from .pages import Page
+from .payments import NO_PAYMENT, RecordedPayment
+
+# Links that one write deletes.
+UNLINK_BATCH = 500
+
+# When a ticket was linked, and its id: where it is in the list of a payment's tickets.
+Position = tuple[datetime, str]
 
 
 class PaymentOfTicket(RecordedPayment, frozen=True):
     """A payment in the list of a ticket's payments."""
+
+    payment_id: str
+    ticket_id: str
+
+
+class TicketOfPayment(msgspec.Struct, frozen=True):
+    """A ticket in the list of a payment's tickets."""
 
     payment_id: str
     ticket_id: str
@@ -28,21 +47,46 @@ def link(payment_id: UUID, ticket_id: str, *, caller: Caller) -> None:
     history.add(Action.LINKED, payment_id, caller, now, after=_make_values(payment_id, ticket_id))
 
 
-def list_payments(ticket_id: str) -> list[PaymentOfTicket]:
-    """Return the payments that are linked to a ticket, oldest first."""
-    query = TicketPayment.select(*COLUMNS.values()).join(Payment).join(Currency)
-    query = query.where(TicketPayment.ticket_id == ticket_id).order_by(TicketPayment.payment)
-    return [
-        PaymentOfTicket.from_row(row, payment_id=format_uuid(row[0]), ticket_id=ticket_id) for row in query.tuples()
-    ]
+def iterate_payments(size: int, ticket_id: str, after: UUID | None = None) -> Iterator[Page[PaymentOfTicket]]:
+    """Yield the payments that are linked to a ticket, as `listing.iterate_pages` does."""
+    for page in listing.iterate_pages(size, PaymentFilter(ticket_id=ticket_id), after):
+        payments_of_ticket = [
+            PaymentOfTicket(**msgspec.structs.asdict(payment), payment_id=payment.id, ticket_id=ticket_id)
+            for payment in page.items
+        ]
+        yield Page(payments_of_ticket, page.next_after)
 
 
-def list_tickets(payment_id: UUID | None) -> list[dict[str, Any]]:
-    """Return `{payment_id, ticket_id}` for each ticket of a payment, in the order of linking; raises `NotFound`."""
+def iterate_tickets(
+    size: int, payment_id: UUID | None, after: Position | None = None
+) -> Iterator[Page[TicketOfPayment]]:
+    """Return the tickets of a payment in pages of `size`, in the order of linking; raises `NotFound`.
+
+    `after` is the position of the last ticket to leave out, which need not be linked any more. A cursor is its text:
+    the time, a tilde and the ticket.
+    """
     payments.get(payment_id)
-    links = TicketPayment.select(TicketPayment.payment.alias("payment_id"), TicketPayment.ticket_id)
-    links = links.where(TicketPayment.payment == payment_id)
-    return list(links.order_by(TicketPayment.linked_at, TicketPayment.ticket_id).dicts())
+    return _iterate_tickets(size, payment_id, after)
+
+
+def _iterate_tickets(size: int, payment_id: UUID | None, after: Position | None) -> Iterator[Page[TicketOfPayment]]:
+    columns = TicketPayment.linked_at, TicketPayment.ticket_id
+    query = TicketPayment.select(*columns).order_by(*columns).limit(size + 1)
+    has_more = True
+    while has_more:
+        further = [_is_after(*after)] if after else []
+        rows = list(query.where(TicketPayment.payment == payment_id, *further).tuples())
+        has_more = len(rows) > size
+        rows = rows[:size]
+        if rows:
+            after = linked_at, last_ticket = rows[-1]
+            tickets = [TicketOfPayment(str(payment_id), ticket_id) for _, ticket_id in rows]
+            yield Page(tickets, f"{linked_at:%Y-%m-%dT%H:%M:%S.%fZ}~{last_ticket}" if has_more else None)
+
+
+def _is_after(linked_at: datetime, ticket_id: str) -> Expression:
+    same_time = (TicketPayment.linked_at == linked_at) & (TicketPayment.ticket_id > ticket_id)
+    return (TicketPayment.linked_at > linked_at) | same_time
 
 
 @write()
@@ -52,13 +96,33 @@ def unlink(payment_id: UUID, ticket_id: str, *, caller: Caller) -> None:
         raise NotFound("This payment is not linked to this ticket.")
 
 
-@write()
 def unlink_all(ticket_id: str, *, caller: Caller) -> None:
-    """Delete every link of a ticket, if it has any."""
+    """Delete every link of a ticket, if it has any.
+
+    Each `UNLINK_BATCH` links are a write of their own, so that other writes get in between: 60,000 links in one write
+    kept SQLite locked for 8 s. After a failure, call it again.
+    """
+    while _unlink_batch(ticket_id, caller):
+        pass
+
+
+@write()
+def _unlink_batch(ticket_id: str, caller: Caller) -> bool:
+    """Delete some links of a ticket and tell whether there may be more."""
     links = TicketPayment.select(TicketPayment.payment).where(TicketPayment.ticket_id == ticket_id)
-    # Always in the same order, so that two calls at once do not deadlock.
-    for (payment_id,) in links.order_by(TicketPayment.payment).tuples():
-        _unlink(payment_id, ticket_id, caller)
+    # Always in the same order, so that two at once do not deadlock.
+    found = [payment_id for (payment_id,) in links.order_by(TicketPayment.payment).limit(UNLINK_BATCH).tuples()]
+    if not found:
+        return False
+    current.for_update(Payment.select(Payment.id).where(Payment.id.in_(found)).order_by(Payment.id)).execute()
+    # Others may have deleted some while this waited for the lock.
+    these_links = (TicketPayment.ticket_id == ticket_id) & TicketPayment.payment.in_(found)
+    linked = [payment_id for (payment_id,) in links.where(TicketPayment.payment.in_(found)).tuples()]
+    if linked:
+        TicketPayment.delete().where(these_links).execute()
+        changes = [(payment_id, _make_values(payment_id, ticket_id), None) for payment_id in linked]
+        history.add_all(Action.UNLINKED, caller, datetime.now(timezone.utc), changes)
+    return len(found) == UNLINK_BATCH
 
 
 def _unlink(payment_id: UUID, ticket_id: str, caller: Caller) -> bool:
@@ -73,5 +137,4 @@ def _unlink(payment_id: UUID, ticket_id: str, caller: Caller) -> bool:
 
 
 def _make_values(payment_id: UUID, ticket_id: str) -> dict[str, Any]:
-    """Return a link as the API shows it, for the history."""
     return {"payment_id": payment_id, "ticket_id": ticket_id}

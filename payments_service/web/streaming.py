@@ -1,31 +1,60 @@
-"""Lists that are too long to be kept in memory."""
+"""Lists: whole, in pages, or streamed if they are too long to be kept in memory."""
 from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
 
 import flask
 
 from ..codec import encode_items
 from ..database import DATABASE_FAULTS
 from ..errors import Busy
-from ..store.listing import Page
+from ..store.pages import Page
+from .addresses import find_root
 from .request_state import RequestState, request_state
 from .responses import json_response
 from .runtime import runtime
 
-# A list of up to this many payments is sent whole or rejected. A longer one is read and sent in parts of this size.
-MAX_PAYMENTS_IN_MEMORY = 2000
+# A list of up to this many items is sent whole or rejected. A longer one is read and sent in parts of this size.
+MAX_ITEMS_IN_MEMORY = 2000
+
+# Documentation of a paged list.
+LINK = {
+    "Link": {
+        "schema": {"type": "string"},
+        "description": 'With limit, if there are more: the address of the next page, as `<{address}>; rel="next"`',
+    }
+}
+
+ListResponse = flask.Response | tuple[list[Any], int]
 
 
 class ResponseCutOff(Exception):
     """A response that has begun cannot be completed. The server logs it and closes the connection."""
 
 
-def stream_list(first: Page, others: Iterator[Page]) -> flask.Response:
-    """Return the list of all pages as a response; the others are read while it is sent.
+def page_size(limit: int | None) -> int:
+    """Return how many items to read at once: `limit`, or without one what is kept in memory."""
+    return limit or MAX_ITEMS_IN_MEMORY
 
-    Raises `Busy` if half of the threads already read long lists.
+
+def respond_with_list(pages: Iterator[Page[Any]], limit: int | None) -> ListResponse:
+    """Return the first of the pages with a link to the next or, without `limit`, the list of all pages.
+
+    204 for an empty list. Raises `Busy` for a long list if half of the threads already read long lists.
     """
-    if not first.has_more:
-        return json_response(first.payments)
+    page = next(pages, None)
+    if page is None:
+        return [], 204
+    if limit is None and page.next_after is not None:
+        return _stream(page, pages)
+    response = json_response(page.items)
+    if page.next_after is not None:
+        query = flask.request.args.to_dict() | {"after": page.next_after}
+        response.headers["Link"] = f'<{find_root()}{quote(flask.request.path)}?{urlencode(query)}>; rel="next"'
+    return response
+
+
+def _stream(first: Page[Any], others: Iterator[Page[Any]]) -> flask.Response:
     long_lists = runtime().long_lists
     if not long_lists.acquire(blocking=False):
         raise Busy("Other long lists are being sent: try again, or read this one in pages, with limit.")
@@ -36,18 +65,20 @@ def stream_list(first: Page, others: Iterator[Page]) -> flask.Response:
     return response
 
 
-def _encode_pages(first: Page, others: Iterator[Page], app: flask.Flask, state: RequestState) -> Iterator[bytes]:
+def _encode_pages(
+    first: Page[Any], others: Iterator[Page[Any]], app: flask.Flask, state: RequestState
+) -> Iterator[bytes]:
     """Yield the JSON text of a list. The last part, which completes it, comes only after all else is read."""
-    yield b"[" + encode_items(first.payments)
+    yield b"[" + encode_items(first.items)
     try:
         while page := _read_page(others, app, state):
-            yield b"," + encode_items(page.payments)
+            yield b"," + encode_items(page.items)
     except Exception as error:
         raise ResponseCutOff(f"The response to request {state.request_id} was cut off.") from error
     yield b"]\n"
 
 
-def _read_page(pages: Iterator[Page], app: flask.Flask, state: RequestState) -> Page | None:
+def _read_page(pages: Iterator[Page[Any]], app: flask.Flask, state: RequestState) -> Page[Any] | None:
     """Return the next page, None at the end.
 
     Each page is read in a context of its own, which returns the connection to the pool when it ends: the client may

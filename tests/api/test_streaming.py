@@ -4,7 +4,7 @@ import json
 import pytest
 from flask.testing import FlaskClient
 
-from payments_service.blueprints import payments
+from payments_service.web import streaming
 from payments_service.web.streaming import ResponseCutOff
 
 from ..support.payments import ID
@@ -14,7 +14,7 @@ from ..support.tokens import make_token
 @pytest.fixture
 def short_pages(monkeypatch):
     """Send lists in parts of two payments."""
-    monkeypatch.setattr(payments, "MAX_PAYMENTS_IN_MEMORY", 2)
+    monkeypatch.setattr(streaming, "MAX_ITEMS_IN_MEMORY", 2)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def text_of(parts):
 
 
 def test_a_list_in_parts_is_the_list_at_once(list_in_parts, client, monkeypatch):
-    monkeypatch.setattr(payments, "MAX_PAYMENTS_IN_MEMORY", 2000)
+    monkeypatch.setattr(streaming, "MAX_ITEMS_IN_MEMORY", 2000)
     assert text_of(list_in_parts[0]) == client.get("/payments").text
 
 
