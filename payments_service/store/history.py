@@ -82,23 +82,6 @@ def find_latest_time() -> datetime | None:
     return latest
 
 
-def add_all(action: Action, caller: Caller, at: datetime, changes: list[tuple[UUID, Any, Any]]) -> None:
-    """Add entries for changes of the same kind, each a payment's id and its `before` and `after`, as `add` does."""
-    entries = [
-        {
-            "payment_id": payment_id,
-            "at": at,
-            "user_id": caller.user_id,
-            "request_id": caller.request_id,
-            "action": action.value,
-            "before": before and encode(before).decode(),
-            "after": after and encode(after).decode(),
-        }
-        for payment_id, before, after in changes
-    ]
-    History.insert_many(entries).execute()
-
-
 def exists(payment_id: UUID | None) -> bool:
     """Tell whether a payment has a history."""
     return bool(History.select().where(History.payment_id == payment_id).exists())

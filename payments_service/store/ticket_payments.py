@@ -120,8 +120,9 @@ def _unlink_batch(ticket_id: str, caller: Caller) -> bool:
     linked = [payment_id for (payment_id,) in links.where(TicketPayment.payment.in_(found)).tuples()]
     if linked:
         TicketPayment.delete().where(these_links).execute()
-        changes = [(payment_id, _make_values(payment_id, ticket_id), None) for payment_id in linked]
-        history.add_all(Action.UNLINKED, caller, datetime.now(timezone.utc), changes)
+        now = datetime.now(timezone.utc)
+        for payment_id in linked:
+            history.add(Action.UNLINKED, payment_id, caller, now, before=_make_values(payment_id, ticket_id))
     return len(found) == UNLINK_BATCH
 
 
