@@ -67,8 +67,9 @@ class WriteLock:
         self._burst_started = self._last_release = monotonic()
 
     def __enter__(self) -> None:
-        deadline = monotonic() + timeouts.LOCK_TIMEOUT_SECONDS
-        if not self._thread_lock.acquire(timeout=timeouts.LOCK_TIMEOUT_SECONDS):
+        timeout = timeouts.find_lock_timeout()
+        deadline = monotonic() + timeout
+        if not self._thread_lock.acquire(timeout=timeout):
             raise peewee.OperationalError("other writes of this process took too long")
         try:
             self._pause_after_burst()

@@ -1,7 +1,6 @@
 """PostgreSQL: connecting, and everything in which it differs from SQLite."""
 import contextlib
 import select
-import threading
 from collections.abc import Iterable, Iterator
 from time import monotonic
 from typing import Any
@@ -83,27 +82,19 @@ class Postgresql(PooledPsycopg3Database):
             options=f"{given.pop('options', '')} {options}",
             **network | given | {"client_encoding": "utf8"},
         )
-        # Each thread's `since`: when it began to wait for a connection, in monotonic seconds.
-        self._waiting = threading.local()
         # When the last attempt to connect failed, in monotonic seconds, and why.
         self._last_failure: tuple[float, str] | None = None
 
-    def connect(self, reuse_if_open: bool = False) -> bool:
-        """Take a connection from the pool or make one.
-
-        Raises `peewee.OperationalError`, and `MaxConnectionsExceeded` if all are in use.
-        """
-        self._waiting.since = monotonic()
-        return bool(super().connect(reuse_if_open))
-
     def _connect(self) -> Any:
-        # Peewee 4.5 lets one thread at a time connect. Threads that waited while that failed do not try again: eight of
-        # them would take 40 s in place of 5 for an unreachable server. psycopg_pool 3.3 would let all threads wait for
-        # 5 s, also where the connection is rejected at once.
-        if self._last_failure and self._last_failure[0] > self._waiting.since:
+        # Peewee 4.5 lets one thread at a time connect. Requests that waited while that failed do not try again: eight
+        # of them would take 40 s in place of 5 for an unreachable server. psycopg_pool 3.3 would let all threads wait
+        # for 5 s, also where the connection is rejected at once.
+        if self._last_failure and self._last_failure[0] > timeouts.find_arrival():
             raise psycopg.OperationalError(self._last_failure[1])
         try:
-            return super()._connect()
+            connection = super()._connect()
+            self._last_failure = None
+            return connection
         except psycopg.OperationalError as error:
             self._last_failure = monotonic(), str(error)
             raise

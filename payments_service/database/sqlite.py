@@ -60,6 +60,7 @@ class Sqlite(PooledSqliteDatabase):
     def begin(self, lock_type: str | None = None) -> None:
         """Begin a transaction; raises `peewee.OperationalError` if the file is not the one that was migrated."""
         self._check_same_file()
+        self.connection().execute(f"PRAGMA busy_timeout = {int(timeouts.find_lock_timeout() * 1000)}")
         super().begin(lock_type)
 
     def _check_same_file(self) -> None:

@@ -1,5 +1,7 @@
 """Serve one connection: send its responses, and notice when its client is too slow."""
 import logging
+import shutil
+import tempfile
 from time import monotonic, time
 from typing import Any
 
@@ -12,12 +14,23 @@ from .task import AppTask, JsonErrorTask
 READ_TIMEOUT_SECONDS = 30
 # Time without reading a single byte of a response.
 WRITE_TIMEOUT_SECONDS = 30
-# Buffered response bytes (on disk) above which the sending thread blocks: a list of about a million payments.
-BLOCK_THREAD_BYTES = 256 * 1024 * 1024
+# Response bytes, on the disk, that all clients together may leave unread before threads block: a list of about a
+# million payments. Twenty slow readers with as much each would fill the disk.
+MAX_BUFFERED_BYTES = 256 * 1024 * 1024
+# Disk space that buffered responses leave free, for the database.
+MIN_FREE_BYTES = 64 * 1024 * 1024
 # Time for the client to read most of that while a thread is blocked.
 BLOCKED_THREAD_TIMEOUT_SECONDS = 300
 
+# Answered without a worker thread.
+LIVENESS_PATH = "/health/live"
+
 logger = logging.getLogger(__name__)
+
+
+def find_free_bytes() -> int:
+    """Return the free space of the disk that buffered responses are on."""
+    return shutil.disk_usage(tempfile.gettempdir()).free
 
 
 class Channel(HTTPChannel):
@@ -32,6 +45,9 @@ class Channel(HTTPChannel):
     # Since when (monotonic seconds) it is being received, and since when a thread is blocked.
     receiving_since: float | None
     blocked_since: float | None = None
+    # Since when the response is being sent, and since when the next request waits for a thread.
+    response_since: float = 0
+    queued_since: float = 0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -48,13 +64,16 @@ class Channel(HTTPChannel):
         self.receiving = self.request
 
     def write_soon(self, data: Any) -> int:
-        """Send bytes of a response now or later; raises `ClientDisconnected` if the disk has no room for them.
+        """Send bytes of a response now or later; raises `ClientDisconnected` if the disk has too little room for them.
 
         Works around: waitress 3.0.2 keeps the connection when it cannot write a response to the disk. The client gets
         no more bytes and sees the end only after `WRITE_TIMEOUT_SECONDS`: measured 30.1 s, and with this 0.
         Drop when: waitress closes the connection.
         """
+        if not self.total_outbufs_len:
+            self.response_since = monotonic()
         try:
+            self._check_disk()
             buffered: int = super().write_soon(data)
         except OSError as error:
             logger.error("There is no disk space for the rest of a response, which is cut short: %s", error)
@@ -62,6 +81,11 @@ class Channel(HTTPChannel):
             self.server.pull_trigger()
             raise ClientDisconnected from error
         return buffered
+
+    def _check_disk(self) -> None:
+        """Raise OSError if the response would go to a disk that is almost full."""
+        if self.total_outbufs_len > self.adj.outbuf_overflow and find_free_bytes() < MIN_FREE_BYTES:
+            raise OSError(f"{tempfile.gettempdir()} has less than {MIN_FREE_BYTES // 2**20} MiB free")
 
     def handle_write(self) -> None:
         """Send what can be sent.
@@ -81,13 +105,24 @@ class Channel(HTTPChannel):
         Works around: waitress 3.0.2 has one watermark, `outbuf_high_watermark` (16 MiB): the thread blocks above it and
         goes on below it. With that alone, the thread goes on after each few hundred KiB and the timeout starts again: a
         client that read 200 kB/s held a thread for 72 s despite a timeout of 5 s, and 6 s with this. Here the thread
-        blocks above `BLOCK_THREAD_BYTES` and goes on below waitress's 16 MiB.
+        blocks while the responses of all clients exceed their budget, and goes on once its own is below 16 MiB.
         Drop when: waitress has a low watermark too.
         """
-        if self.total_outbufs_len > BLOCK_THREAD_BYTES:
+        if self.total_outbufs_len > self.adj.outbuf_high_watermark and self._exceeds_budget():
             self.blocked_since = monotonic()
             super()._flush_outbufs_below_high_watermark()
             self.blocked_since = None
+
+    def _exceeds_budget(self) -> bool:
+        """Tell whether all clients together have left too much unread: `MAX_BUFFERED_BYTES`, or half of the disk."""
+        channels = list(self.server.active_channels.values())
+        buffered: int = sum(channel.total_outbufs_len for channel in channels)
+        return buffered > min(MAX_BUFFERED_BYTES, find_free_bytes())
+
+    def checks_liveness(self) -> bool:
+        """Tell whether the next request is one for /health/live."""
+        request = self.requests[0]
+        return not request.error and request.path == LIVENESS_PATH
 
     def is_overdue(self) -> bool:
         """Tell whether the client takes too long to send a request or to read a response. Call it every second.
@@ -103,6 +138,7 @@ class Channel(HTTPChannel):
             blocked_since = self.blocked_since
             if blocked_since is not None and monotonic() - blocked_since > BLOCKED_THREAD_TIMEOUT_SECONDS:
                 return True
-            # waitress keeps this moment in seconds since the epoch.
-            return bool(time() - self.last_activity > WRITE_TIMEOUT_SECONDS)
+            # waitress keeps this moment in seconds since the epoch. A response that took long to make is new.
+            unread_seconds = min(time() - self.last_activity, monotonic() - self.response_since)
+            return bool(unread_seconds > WRITE_TIMEOUT_SECONDS)
         return self.receiving_since is not None and monotonic() - self.receiving_since > READ_TIMEOUT_SECONDS

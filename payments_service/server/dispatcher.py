@@ -11,7 +11,9 @@ IDLE_SECONDS = 1
 
 
 class Dispatcher(ThreadedTaskDispatcher):
-    """Keeps requests on one thread while each is quick, and wakes another when one blocks.
+    """Gives requests to worker threads, and checks of liveness to a thread of their own.
+
+    Keeps requests on one thread while each is quick, and wakes another when one blocks.
 
     Works around: waitress 3.0.2 wakes a thread for each request. Python runs one thread at a time, so several busy ones
     hand over to each other at every row read and every line logged. With 8 threads and 16 connections this halves the
@@ -24,8 +26,22 @@ class Dispatcher(ThreadedTaskDispatcher):
     head: Any = None
     head_since: float = 0
 
+    def __init__(self) -> None:
+        super().__init__()
+        # All worker threads may wait for a database that is stuck. The service is alive all the same.
+        self.liveness = ThreadedTaskDispatcher()
+
+    def set_thread_count(self, count: int) -> None:
+        """Start or stop worker threads, and with them the thread for checks of liveness."""
+        super().set_thread_count(count)
+        self.liveness.set_thread_count(min(count, 1))
+
     def add_task(self, task: Any) -> None:
         """Queue a request. A busy thread takes it as soon as it is free; without one, an idle thread wakes up."""
+        task.queued_since = monotonic()
+        if task.checks_liveness():
+            self.liveness.add_task(task)
+            return
         with self.lock:
             self.queue.append(task)
             if len(self.queue) == 1 and not self.active_count:

@@ -1,11 +1,14 @@
 """Write the responses that waitress makes without the application, and end those of the application."""
 import json
 import logging
+from time import monotonic
+from typing import Any
 
 import uuid_utils
 from waitress.task import ErrorTask, WSGITask
 
 from ..web.error_handlers import make_error_body
+from ..web.request_state import QUEUE_SECONDS
 from ..web.responses import DEFAULT_HEADERS
 
 logger = logging.getLogger(__name__)
@@ -40,6 +43,12 @@ class AppTask(WSGITask):
     chunk of a body ("0\\r\\n\\r\\n"). HTTP allows no body there, and a proxy may take it for the next response.
     Drop when: waitress sends no last chunk in response to HEAD.
     """
+
+    def get_environment(self) -> dict[str, Any]:
+        """Return the WSGI environment, with the time that the request has waited for a thread."""
+        environment: dict[str, Any] = super().get_environment()
+        environment[QUEUE_SECONDS] = monotonic() - self.channel.queued_since
+        return environment
 
     def finish(self) -> None:
         """Send what is left of the response."""

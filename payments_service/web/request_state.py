@@ -6,6 +6,7 @@ from time import perf_counter
 import flask
 import uuid_utils
 
+from ..database import timeouts
 from ..store.history import Caller
 from ..tokens.permissions import Permission
 
@@ -38,8 +39,13 @@ class RequestState:
         return permission in self.permissions
 
 
+# In the WSGI environment: how long the request has waited for a thread. Other servers than this one do not say.
+QUEUE_SECONDS = "payments_service.queue_seconds"
+
+
 def begin_request() -> None:
     """Give the current request its state. Its id is its X-Request-Id, for example from nginx, or else a new one."""
+    timeouts.begin_request(flask.request.environ.get(QUEUE_SECONDS, 0))
     sent = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_state = RequestState(sent if REQUEST_ID.fullmatch(sent) else uuid_utils.uuid4().hex)
 

@@ -1,10 +1,12 @@
 """Slow clients and many clients: others are served"""
 import contextlib
+import os
 import resource
 import shutil
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,10 @@ from ..support.payments import ENCODER, payment
 from ..support.project import PROJECT
 from ..support.tokens import make_token
 from ..support.waiting import wait_until
+
+LIMITED_SERVER = PROJECT / "tests" / "support" / "limited_server.py"
+# More than waitress's 16 MiB, and less than the list of very_many_payments.
+BUDGET = 24 * 2**20
 
 # They wait for timeouts of a second.
 pytestmark = [on_sqlite, pytest.mark.alone]
@@ -114,7 +120,8 @@ def test_the_client_is_not_timed_out_for_a_slow_service(start_with_short_timeout
 @pytest.fixture
 def start_with_short_timeouts(start_server):
     """Start a server with timeouts of a second."""
-    program = [PROJECT / "tests" / "support" / "short_timeouts_server.py", PROJECT]
+    timeouts = ["READ_TIMEOUT_SECONDS=1", "WRITE_TIMEOUT_SECONDS=1", "BLOCKED_THREAD_TIMEOUT_SECONDS=1"]
+    program = [LIMITED_SERVER, PROJECT, *timeouts, f"MAX_BUFFERED_BYTES={BUDGET}"]
     return lambda **settings: start_server(program=program, **settings)
 
 
@@ -183,3 +190,33 @@ def test_a_client_that_reads_gets_its_whole_answer(many_payments, start_with_sho
     while part := connection.recv(500_000):
         length += len(part)
     assert length > 8_000_000
+
+
+def count_buffered_bytes(server):
+    """Return how many bytes the server has in temporary files."""
+    total = 0
+    for link in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(link).endswith("(deleted)"):
+                total += link.stat().st_size
+    return total
+
+
+def test_slow_readers_together_do_not_fill_the_disk(very_many_payments, start_server, connect):
+    server = start_server(program=[LIMITED_SERVER, PROJECT, f"MAX_BUFFERED_BYTES={BUDGET}"])
+    request = f"GET /payments HTTP/1.1\r\nHost: box\r\nCookie: accessToken={make_token()}\r\n\r\n".encode()
+    for _ in range(12):
+        connect(server, request)
+    wait_until(lambda: count_buffered_bytes(server) > BUDGET)
+    # Each of the four threads that may send long lists stops at waitress's 16 MiB beyond the budget.
+    for _ in range(20):
+        assert server.request("POST", "/payments", payment(transaction_id=""))[0] == 201
+        assert count_buffered_bytes(server) < BUDGET + 5 * 16 * 2**20
+
+
+def test_an_almost_full_disk_is_left_to_the_database(many_payments, start_server, connect):
+    server = start_server(program=[LIMITED_SERVER, PROJECT, f"MIN_FREE_BYTES={2**60}"])
+    connect(server, f"GET /payments HTTP/1.0\r\nCookie: accessToken={make_token()}\r\n\r\n".encode())
+    wait_until(lambda: any("There is no disk space for the rest of a response" in line for line in server.log))
+    assert server.request("POST", "/payments", payment(transaction_id=""))[0] == 201
+    assert server.request("GET", "/payments?limit=1000")[0] == 200
