@@ -5,7 +5,7 @@ PYTEST := .venv/bin/python -m pytest
 # A worker for each processor, each with a PostgreSQL of its own.
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help run check test soak fuzz bench token lint audit
+.PHONY: help run check test clients soak fuzz bench token lint audit
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
@@ -23,6 +23,8 @@ else
 	@$(PYTEST) $(PARALLEL) -m "not alone"
 	@$(PYTEST) -m alone
 endif
+
+clients: .venv/clients/done ## install the API linters and client generators that some tests need; needs npm
 
 soak: .venv/test ## kill the service repeatedly while clients record payments; KILLS=100 and SEED=7 repeat a run
 	@.venv/bin/python -m tests.long.soak $(addprefix --kills=,$(KILLS)) $(addprefix --seed=,$(SEED))
@@ -42,6 +44,15 @@ lint: .venv/test ## check style and types
 
 audit: .venv/audit/bin/pip-audit ## check the pinned versions for known vulnerabilities (needs the network)
 	@$< --strict --disable-pip --require-hashes --requirement requirements.txt
+
+# npm works in a folder of its own, so that the project's top level gets no node_modules.
+.venv/clients/done: tests/clients/package-lock.json tests/clients/requirements.txt | .venv/bin/python
+	@mkdir -p .venv/clients
+	@cp tests/clients/package.json tests/clients/package-lock.json .venv/clients
+	@cd .venv/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@$(PYTHON) -m venv .venv/clients/python
+	@.venv/clients/python/bin/python -m pip install --quiet --disable-pip-version-check -r tests/clients/requirements.txt
+	@touch $@
 
 .venv/audit/bin/pip-audit:
 	@$(PYTHON) -m venv .venv/audit
