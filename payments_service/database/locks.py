@@ -84,7 +84,9 @@ class WriteLock:
 
     def _pause_after_burst(self) -> None:
         if self._last_release - self._burst_started > self.BURST_SECONDS:
-            sleep(max(0, self._last_release + self.PAUSE_SECONDS - monotonic()))
+            pause = self._last_release + self.PAUSE_SECONDS - monotonic()
+            if pause > 0:
+                sleep(pause)
         if monotonic() - self._last_release >= self.PAUSE_SECONDS:
             self._burst_started = monotonic()
 

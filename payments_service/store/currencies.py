@@ -3,11 +3,11 @@ from typing import Any
 from uuid import UUID
 
 from peewee import ModelSelect
-from uuid_utils.compat import uuid7
 
 from ..database import placeholder, prepared, write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Currency
+from . import ids
 
 NO_CURRENCY = "There is no currency with this id."
 MAX_ACRONYM_LENGTH = 16
@@ -41,7 +41,7 @@ def add(acronym: str, decimals: int) -> UUID:
     Raises `Conflict` for an acronym in use, and `Invalid` for one that is blank, too long or has spaces around it.
     """
     _check_acronym(acronym)
-    currency_id = uuid7()
+    currency_id = ids.make_currency_id()
     Currency.insert(id=currency_id, acronym=acronym, decimals=decimals).execute()
     return currency_id
 

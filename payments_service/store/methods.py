@@ -3,11 +3,11 @@ from typing import Any
 from uuid import UUID
 
 from peewee import ModelSelect
-from uuid_utils.compat import uuid7
 
 from ..database import placeholder, prepared, write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Method
+from . import ids
 
 NO_METHOD = "There is no payment method with this id."
 MAX_NAME_LENGTH = 64
@@ -41,7 +41,7 @@ def add(name: str) -> UUID:
     Raises `Conflict` for a name in use, and `Invalid` for one that is blank, too long or has spaces around it.
     """
     _check_name(name)
-    method_id = uuid7()
+    method_id = ids.make_method_id()
     Method.insert(id=method_id, name=name).execute()
     return method_id
 

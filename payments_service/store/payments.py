@@ -8,15 +8,14 @@ from uuid import UUID
 
 import msgspec
 import uuid_utils
-from peewee import ModelInsert, ModelSelect
-from uuid_utils.compat import uuid7
+from peewee import JOIN, ModelInsert, ModelSelect
 
 from ..codec import exact_number
 from ..database import RetryWrite, current, on_commit, placeholder, prepared, write
 from ..errors import Conflict, Invalid, NotFound, PreconditionFailed, TransactionIdTaken
-from ..models import Currency, Payment, TicketPayment
+from ..models import Currency, Method, Payment, TicketPayment
 from ..money import InvalidAmount, format_amount, to_minor_units
-from . import currencies, history, methods
+from . import currencies, history, ids, methods
 from .history import Action, Caller, HistoryEntry
 from .pages import Page
 
@@ -119,8 +118,7 @@ def add(*, method_id: UUID, currency_id: UUID, transaction_id: str, amount: Deci
     `TransactionIdTaken` for a transaction_id in use.
     """
     minor_units, shown_amount = _check_fields(method_id, currency_id, amount)
-    # Made within the transaction: where one process writes to SQLite, ids are in the order of commits.
-    payment_id = uuid7()
+    payment_id = ids.make_payment_id()
     if transaction_id.strip():
         _reject_taken(transaction_id)
     else:
@@ -231,9 +229,12 @@ def _check_fields(method_id: UUID, currency_id: UUID, amount: Decimal) -> tuple[
     """
     invalid = {}
     minor_units, shown_amount = 0, msgspec.Raw()
-    if methods.by_id.first_tuple(id=method_id) is None:
-        invalid["method_id"] = methods.NO_METHOD
-    currency = currencies.by_id.first_dict(id=currency_id)
+    # Both in one query: on PostgreSQL, each is a round trip.
+    currency = _currency_beside_method.first_dict(method_id=method_id, currency_id=currency_id)
+    if currency is None:
+        if methods.by_id.first_tuple(id=method_id) is None:
+            invalid["method_id"] = methods.NO_METHOD
+        currency = currencies.by_id.first_dict(id=currency_id)
     if currency is None:
         invalid["currency_id"] = currencies.NO_CURRENCY
     else:
@@ -245,3 +246,10 @@ def _check_fields(method_id: UUID, currency_id: UUID, amount: Decimal) -> tuple[
     if invalid:
         raise Invalid(**invalid)
     return minor_units, shown_amount
+
+
+@prepared
+def _currency_beside_method() -> ModelSelect:
+    """Select a currency, if there is such a method too."""
+    ids_match = (Currency.id == placeholder(Payment.currency)) & (Method.id == placeholder(Payment.method))
+    return Currency.select().join(Method, JOIN.CROSS).where(ids_match)

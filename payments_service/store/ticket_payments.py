@@ -1,6 +1,6 @@
 """Links between payments and tickets."""
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -43,8 +43,16 @@ def link(payment_id: UUID, ticket_id: str, *, caller: Caller) -> None:
     if not payments.lock(payment_id):
         raise Invalid(payment_id=NO_PAYMENT)
     now = datetime.now(timezone.utc)
-    TicketPayment.insert(payment=payment_id, ticket_id=ticket_id, linked_at=now).execute()
+    linked_at = _make_later(payment_id, now)
+    TicketPayment.insert(payment=payment_id, ticket_id=ticket_id, linked_at=linked_at).execute()
     history.add(Action.LINKED, payment_id, caller, now, after=_make_values(payment_id, ticket_id))
+
+
+def _make_later(payment_id: UUID, now: datetime) -> datetime:
+    """Return `now`, or else the next moment after a payment's latest link: the clock may have been set back since."""
+    links = TicketPayment.select(TicketPayment.linked_at).where(TicketPayment.payment == payment_id)
+    latest = links.order_by(TicketPayment.linked_at.desc()).limit(1).scalar()
+    return now if latest is None else max(now, latest + timedelta.resolution)
 
 
 def iterate_payments(size: int, ticket_id: str, after: UUID | None = None) -> Iterator[Page[PaymentOfTicket]]:

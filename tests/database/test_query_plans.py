@@ -1,10 +1,10 @@
-"""Query plans of lists"""
+"""Query plans of lists, and of the query for a new id"""
 import re
 
 import pytest
 
 from ..support.engines import on_sqlite
-from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, EUR
+from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, EUR, payment
 
 AFTER = "00000000-0000-0000-0000-0000000007d0"
 # The index that each list uses.
@@ -28,8 +28,8 @@ LISTS = {
 
 
 @pytest.fixture
-def plans_of(app, client, rows, insert_payments, monkeypatch):
-    """Return the query plans of a list, in a database in which each filter selects few payments."""
+def plans_while(app, rows, insert_payments, monkeypatch):
+    """Return the query plans of what runs meanwhile, in a database in which each filter selects few payments."""
     insert_payments(
         *(
             {
@@ -43,6 +43,10 @@ def plans_of(app, client, rows, insert_payments, monkeypatch):
         )
     )
     rows.execute("INSERT INTO ticket_payment SELECT id, 'table-' || substr(transaction_id, 5), created_at FROM payment")
+    rows.execute(
+        "INSERT INTO history (payment_id, at, request_id, action, after) "
+        "SELECT id, created_at, 'request-1', 'created', '{}' FROM payment"
+    )
     if not rows.is_sqlite:
         rows.execute("VACUUM ANALYZE")
     run = app.extensions["payments"].database.execute_sql
@@ -52,9 +56,9 @@ def plans_of(app, client, rows, insert_payments, monkeypatch):
         statements.append((sql, params))
         return run(sql, params, *others, **options)
 
-    def plans(query):
+    def plans(work):
         monkeypatch.setattr(app.extensions["payments"].database, "execute_sql", observe)
-        client.get(f"/payments?limit=10&{query}")
+        work()
         explain = "EXPLAIN QUERY PLAN" if rows.is_sqlite else "EXPLAIN"
         with app.app_context():
             return [
@@ -65,6 +69,12 @@ def plans_of(app, client, rows, insert_payments, monkeypatch):
             ]
 
     return plans
+
+
+@pytest.fixture
+def plans_of(client, plans_while):
+    """Return the query plans of a list."""
+    return lambda query: plans_while(lambda: client.get(f"/payments?limit=10&{query}"))
 
 
 @pytest.mark.parametrize(("query", "index"), LISTS.items(), ids=LISTS)
@@ -82,3 +92,9 @@ def test_each_list_uses_an_index(plans_of, rows, query, index):
 @pytest.mark.parametrize("query", LISTS)
 def test_no_list_is_sorted(plans_of, query):
     assert not [line for line in plans_of(query) if "TEMP B-TREE" in line]
+
+
+def test_recording_a_payment_uses_indexes_alone(plans_while, client):
+    plans = plans_while(lambda: client.post("/payments", json=payment()))
+    assert [line for line in plans if "history_payment_id" in line], plans
+    assert not [line for line in plans if re.search(r"(SCAN|Seq Scan on) (payment|history)", line)], plans

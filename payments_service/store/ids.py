@@ -1,0 +1,76 @@
+"""New ids: UUIDs of version 7 (RFC 9562, section 5.7), in the order of recording whatever the clock says."""
+from uuid import UUID
+
+from peewee import Field, Select
+from uuid_utils.compat import uuid7
+
+from ..database import placeholder, prepared
+from ..models import Currency, History, Method, Payment
+
+# Ids from here on leave no room for a later one, and SQLite sorts text that is no id after it. Only people make them.
+END_OF_IDS = UUID("ffffffff-ffff-0000-0000-000000000000")
+NANOSECONDS_PER_MILLISECOND = 10**6
+
+
+def make_payment_id() -> UUID:
+    """Return an id that sorts after those of all payments, also the deleted ones. Call it in a write transaction.
+
+    On SQLite, ids are then in the order of commits. On PostgreSQL, transactions at the same time may commit in another
+    order than that of their ids.
+    """
+    return _make_id(_newest_payment)
+
+
+def make_method_id() -> UUID:
+    """Return an id that sorts after those of all methods. Call it in a write transaction."""
+    return _make_id(_newest_method)
+
+
+def make_currency_id() -> UUID:
+    """Return an id that sorts after those of all currencies. Call it in a write transaction."""
+    return _make_id(_newest_currency)
+
+
+def _make_id(query: prepared) -> UUID:
+    stored = [_read_id(value) for value in query.first_tuple(id=END_OF_IDS) or ()]
+    newest = max((found for found in stored if found), default=None)
+    new = uuid7()
+    if newest is None or new > newest:
+        return new
+    # The clock is behind, or another process has made an id in the same millisecond. RFC 9562, section 6.2, lets the
+    # time of an id run ahead of the clock.
+    milliseconds = newest.int >> 80
+    return uuid7(nanoseconds=(milliseconds + 1) * NANOSECONDS_PER_MILLISECOND)
+
+
+def _read_id(value: UUID | str | None) -> UUID | None:
+    """Return a stored id; None for no id, and for text that is none, which SQLite takes in an edit by hand."""
+    try:
+        return value if isinstance(value, UUID) or value is None else UUID(value)
+    except ValueError:
+        return None
+
+
+def _select_newest(*columns: Field) -> Select:
+    """Select the newest id of each column in one row."""
+    newest = [
+        column.model.select(column).where(column < placeholder(Payment.id)).order_by(column.desc()).limit(1)
+        for column in columns
+    ]
+    return Select([], newest)
+
+
+@prepared
+def _newest_payment() -> Select:
+    # The history has the deleted ones. Payments that are older than the history are in their table alone.
+    return _select_newest(Payment.id, History.payment_id)
+
+
+@prepared
+def _newest_method() -> Select:
+    return _select_newest(Method.id)
+
+
+@prepared
+def _newest_currency() -> Select:
+    return _select_newest(Currency.id)
