@@ -16,6 +16,7 @@ from payments_service import create_app, database
 from payments_service.database import timeouts
 
 from .support.clients import DocumentedClient, client_of
+from .support.faketime import FakeClock
 from .support.migrating import migrate
 from .support.payments import CASH, EUR, ID, payment
 from .support.postgresql import PostgresqlDatabases, PostgresqlServer
@@ -210,6 +211,12 @@ def insert_link(app: Flask, rows: Rows) -> Callable[..., None]:
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let applications that are made after this wait for locks for at most a second."""
     monkeypatch.setattr(timeouts, "LOCK_TIMEOUT_SECONDS", 1)
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> FakeClock:
+    """Make a clock for servers, which is right until it is set."""
+    return FakeClock(tmp_path / "clock")
 
 
 @pytest.fixture

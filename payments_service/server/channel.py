@@ -2,7 +2,7 @@
 import logging
 import shutil
 import tempfile
-from time import monotonic, time
+from time import monotonic
 from typing import Any
 
 from waitress.channel import ClientDisconnected, HTTPChannel
@@ -14,6 +14,8 @@ from .task import AppTask, JsonErrorTask
 READ_TIMEOUT_SECONDS = 30
 # Time without reading a single byte of a response.
 WRITE_TIMEOUT_SECONDS = 30
+# Time between two requests.
+IDLE_TIMEOUT_SECONDS = 120
 # Response bytes, on the disk, that all clients together may leave unread before threads block: a list of about a
 # million payments. Twenty slow readers with as much each would fill the disk.
 MAX_BUFFERED_BYTES = 256 * 1024 * 1024
@@ -51,8 +53,23 @@ class Channel(HTTPChannel):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # The first request is due from the beginning. Between later ones, waitress's own timeout applies.
+        # The first request is due from the beginning.
         self.receiving_since = monotonic()
+
+    @property
+    def last_activity(self) -> float:
+        """When it last received or sent bytes, or completed a response, in monotonic seconds.
+
+        Works around: waitress 3.0.2 keeps this moment by the wall clock. One that was set ahead closed all connections
+        at once, also those with an unsent response. After one that was set back by a day, no idle connection and no
+        client that does not read was closed for a day.
+        Drop when: waitress uses time.monotonic().
+        """
+        return self._last_activity
+
+    @last_activity.setter
+    def last_activity(self, _wall_clock_seconds: float) -> None:
+        self._last_activity = monotonic()
 
     def handle_read(self) -> None:
         """Receive bytes from the client."""
@@ -127,9 +144,9 @@ class Channel(HTTPChannel):
     def is_overdue(self) -> bool:
         """Tell whether the client takes too long to send a request or to read a response. Call it every second.
 
-        Works around: the timeout of waitress 3.0.2 starts again with each byte received, and it never closes a
-        connection whose client does not read.
-        Drop when: waitress has timeouts for whole requests and for unread responses.
+        Works around: the timeout of waitress 3.0.2 starts again with each byte received, it never closes a connection
+        whose client does not read, and it follows the wall clock.
+        Drop when: waitress has timeouts for whole requests and for unread responses, all by time.monotonic().
         """
         if self.receiving_since is not None and (self.requests or self.total_outbufs_len):
             # waitress receives nothing meanwhile.
@@ -138,7 +155,8 @@ class Channel(HTTPChannel):
             blocked_since = self.blocked_since
             if blocked_since is not None and monotonic() - blocked_since > BLOCKED_THREAD_TIMEOUT_SECONDS:
                 return True
-            # waitress keeps this moment in seconds since the epoch. A response that took long to make is new.
-            unread_seconds = min(time() - self.last_activity, monotonic() - self.response_since)
-            return bool(unread_seconds > WRITE_TIMEOUT_SECONDS)
-        return self.receiving_since is not None and monotonic() - self.receiving_since > READ_TIMEOUT_SECONDS
+            # A response that took long to make is new.
+            return monotonic() - max(self.last_activity, self.response_since) > WRITE_TIMEOUT_SECONDS
+        if self.receiving_since is not None:
+            return monotonic() - self.receiving_since > READ_TIMEOUT_SECONDS
+        return not self.requests and monotonic() - self.last_activity > IDLE_TIMEOUT_SECONDS

@@ -1,6 +1,7 @@
 """Run the server: listen, serve, and stop without losing a response."""
 import gc
 import logging
+import math
 import resource
 import signal
 import socket
@@ -101,9 +102,12 @@ def _listen(app: flask.Flask, dispatcher: Dispatcher, sockets: dict[int, Any]) -
     # have stopped until it has read a third of that. One that read 20 kB/s was closed within 45 s; with this it is not.
     send_buffer = (socket.SOL_SOCKET, socket.SO_SNDBUF, RESPONSE_BYTES_IN_MEMORY)
     server.adj.socket_options = [*server.adj.socket_options, send_buffer]
+    # A host name can have several addresses, with a listening socket each.
     listeners = [listener for listener in sockets.values() if isinstance(listener, BaseWSGIServer)]
     for listener in listeners:
         listener.channel_class = Channel
+        # waitress closes idle connections by the wall clock. `Channel.is_overdue` does it by monotonic time.
+        listener.next_channel_cleanup = math.inf
     return listeners
 
 

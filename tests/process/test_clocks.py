@@ -2,7 +2,6 @@
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -16,12 +15,6 @@ pytestmark = needs_faketime
 YEAR = timedelta(days=365)
 # Valid whichever of the wrong clocks looks at it.
 COOKIE = f"accessToken={make_token(exp=int(time.time()) + 2 * YEAR // timedelta(seconds=1))}"
-
-
-@pytest.fixture
-def clock(tmp_path: Path) -> FakeClock:
-    """Make a clock that is right."""
-    return FakeClock(tmp_path / "clock")
 
 
 @pytest.fixture

@@ -1,16 +1,22 @@
 """Slow clients and many clients: others are served"""
 import contextlib
+import fcntl
 import os
 import resource
 import shutil
 import socket
+import struct
+import termios
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from ..support.engines import on_sqlite
+from ..support.faketime import needs_faketime
 from ..support.payments import ENCODER, payment
 from ..support.project import PROJECT
 from ..support.tokens import make_token
@@ -119,10 +125,14 @@ def test_the_client_is_not_timed_out_for_a_slow_service(start_with_short_timeout
 
 @pytest.fixture
 def start_with_short_timeouts(start_server):
-    """Start a server with timeouts of a second."""
-    timeouts = ["READ_TIMEOUT_SECONDS=1", "WRITE_TIMEOUT_SECONDS=1", "BLOCKED_THREAD_TIMEOUT_SECONDS=1"]
-    program = [LIMITED_SERVER, PROJECT, *timeouts, f"MAX_BUFFERED_BYTES={BUDGET}"]
-    return lambda **settings: start_server(program=program, **settings)
+    """Start a server with timeouts of a second: the named ones, or those of requests."""
+
+    def start(*names, **options):
+        timeouts = [f"{name}_TIMEOUT_SECONDS=1" for name in names or ("READ", "WRITE", "BLOCKED_THREAD")]
+        program = [LIMITED_SERVER, PROJECT, *timeouts, f"MAX_BUFFERED_BYTES={BUDGET}"]
+        return start_server(program=program, **options)
+
+    return start
 
 
 @pytest.fixture
@@ -220,3 +230,61 @@ def test_an_almost_full_disk_is_left_to_the_database(many_payments, start_server
     wait_until(lambda: any("There is no disk space for the rest of a response" in line for line in server.log))
     assert server.request("POST", "/payments", payment(transaction_id=""))[0] == 201
     assert server.request("GET", "/payments?limit=1000")[0] == 200
+
+
+def make_request(path="/payments", version="1.1"):
+    """Return the bytes of a request, with a token that is valid also when the clock is set ahead or back."""
+    cookie = f"accessToken={make_token(exp=int(time.time()) + 5 * 365 * 86400)}"
+    return f"GET {path} HTTP/{version}\r\nHost: box\r\nCookie: {cookie}\r\n\r\n".encode()
+
+
+@needs_faketime
+def test_a_clock_set_ahead_closes_no_connection(many_payments, start_with_short_timeouts, connect, clock):
+    server = start_with_short_timeouts("READ", command=clock.command)
+    idle, reading = connect(server, make_request("/payments/methods")), connect(server, make_request(version="1.0"))
+    assert idle.recv(65536).startswith(b"HTTP/1.1 200")
+    length = len(reading.recv(1000))
+    clock.set(timedelta(days=365))
+    # This one is closed after a second by monotonic time, so the others have been looked at.
+    assert connect(server).recv(1) == b""
+    while part := reading.recv(500_000):
+        length += len(part)
+    assert length > 8_000_000
+    idle.sendall(make_request("/payments/methods"))
+    assert idle.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+@needs_faketime
+def test_a_clock_set_back_keeps_no_idle_connection_open(start_with_short_timeouts, connect, clock):
+    server = start_with_short_timeouts("IDLE", command=clock.command)
+    idle = connect(server, make_request("/payments/methods"))
+    assert idle.recv(65536).startswith(b"HTTP/1.1 200")
+    clock.set(-timedelta(days=8))
+    assert idle.recv(1) == b""
+
+
+@needs_faketime
+def test_a_clock_set_back_keeps_no_client_that_never_reads(many_payments, start_with_short_timeouts, connect, clock):
+    server = start_with_short_timeouts("WRITE", command=clock.command, THREADS="1")
+    before = count_sockets(server)
+    never_reading = connect(server, make_request())
+    received = [0]
+
+    def is_full():
+        received.append(struct.unpack("i", fcntl.ioctl(never_reading, termios.FIONREAD, bytes(4)))[0])
+        return received[-1] and set(received[-20:]) == {received[-1]}
+
+    # By then the only thread has written the whole response, and nothing more of it can be sent.
+    assert server.request("GET", "/payments/methods")[0] == 200
+    wait_until(is_full)
+    clock.set(-timedelta(days=8))
+    wait_until(lambda: count_sockets(server) == before)
+
+
+def count_sockets(server):
+    """Return how many sockets a server has open."""
+    count = 0
+    for file in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            count += os.readlink(file).startswith("socket:")
+    return count
