@@ -1,5 +1,5 @@
 """When a connection is closed because its client is too slow"""
-from time import monotonic, time
+from time import monotonic
 
 import pytest
 
@@ -11,7 +11,7 @@ def channel():
     """Make a connection without a socket, whose client has been silent for long."""
     made = Channel.__new__(Channel)
     made.requests, made.receiving_since = [], None
-    made.last_activity = time() - 2 * WRITE_TIMEOUT_SECONDS
+    made._last_activity = monotonic() - 2 * WRITE_TIMEOUT_SECONDS
     made.total_outbufs_len = 1
     return made
 
