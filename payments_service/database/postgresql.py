@@ -134,6 +134,13 @@ class Postgresql(PooledPsycopg3Database):
         """
         return query.for_update(skip_locked=skip_locked)
 
+    def sort_by_bytes(self, text: peewee.ColumnBase) -> peewee.ColumnBase:
+        """Return a text that is compared byte by byte, and not as the database's collation compares it.
+
+        cs_CZ, da_DK and others sort digits and letters in another order than hexadecimal digits.
+        """
+        return text.collate('"C"')
+
     def fetch_rows(self, query: peewee.ModelSelect, columns: Iterable[str]) -> list[tuple[Any, ...]]:
         """Return the rows of a query of text and integer columns, in no particular order."""
         return list(self.execute(query).fetchall())

@@ -106,6 +106,10 @@ class Sqlite(PooledSqliteDatabase):
         """Return the query unchanged: a write transaction locks the whole database."""
         return query
 
+    def sort_by_bytes(self, text: peewee.ColumnBase) -> peewee.ColumnBase:
+        """Return a text unchanged: it is compared byte by byte."""
+        return text
+
     def fetch_rows(self, query: peewee.ModelSelect, columns: Iterable[str]) -> list[tuple[Any, ...]]:
         """Return the rows of a query of text and integer columns, in no particular order.
 

@@ -28,6 +28,15 @@ USER: dict[str, Any] = {}
 if os.geteuid() == 0:
     USER = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}
 
+# Creates locales from the sources of the package `locales`.
+LOCALEDEF = shutil.which("localedef")
+LOCALE_SOURCES = Path("/usr/share/i18n/locales")
+
+
+def can_make_locales() -> bool:
+    """Tell whether a server of the tests can have further locales."""
+    return LOCALEDEF is not None and LOCALE_SOURCES.exists()
+
 
 @functools.cache
 def programs() -> Path:
@@ -45,9 +54,9 @@ def programs() -> Path:
 
 
 class PostgresqlServer:
-    """A PostgreSQL server, with a role that may create databases and nothing more."""
+    """A PostgreSQL server, with a role that may create databases and nothing more, and with further locales."""
 
-    def __init__(self) -> None:
+    def __init__(self, *locales: str) -> None:
         # Not below pytest's folder, which only its own user can read.
         self.directory = Path(tempfile.mkdtemp(prefix="payments-postgresql-"))
         self.data = self.directory / "data"
@@ -55,6 +64,8 @@ class PostgresqlServer:
         if USER:
             self.directory.chmod(0o755)
             shutil.chown(self.data, USER["user"])
+        for locale in locales:
+            subprocess.run([LOCALEDEF, "-i", locale, "-f", "UTF-8", self.directory / f"{locale}.UTF-8"], check=True)
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         (self.directory / "password").write_text(PASSWORD)
@@ -77,7 +88,8 @@ class PostgresqlServer:
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
         with open(self.directory / "log", "a") as log:
             command = [programs() / "postgres", "-D", self.data, *options]
-            self.process = subprocess.Popen(command, cwd=self.directory, stderr=log, **USER)
+            environment = os.environ | {"LOCPATH": str(self.directory)}
+            self.process = subprocess.Popen(command, cwd=self.directory, env=environment, stderr=log, **USER)
         wait_until(self.accepts_connections)
 
     def accepts_connections(self) -> bool:
