@@ -86,7 +86,7 @@ def _find_first_and_last_id(span: list[Expression], limit: int | None) -> tuple[
     The index on the time is enough to find both: no payment is read. They need not be the ids of the earliest and the
     latest payment: an id that was made by hand in the database has no relation to the time.
     """
-    # PostgreSQL before 18 has no MIN of a UUID. The text has to sort as the UUID does, whatever the database's language.
+    # PostgreSQL before 18 has no MIN of a UUID. Its text has to sort as it does itself, whatever the collation.
     text = current.sort_by_bytes(Payment.id.cast("text"))
     found = Payment.select(text.alias("id")).where(*span).alias("found")
     if limit is not None:

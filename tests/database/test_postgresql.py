@@ -48,6 +48,22 @@ def test_commits_are_synchronous_whatever_the_servers_default(rows, show):
     assert show("synchronous_commit") == "on"
 
 
+def test_times_are_read_whatever_the_servers_date_style(make_app, rows):
+    alter(rows, "datestyle = 'Postgres, MDY'")
+    client = client_of(make_app(), make_token())
+    posted = [client.post("/payments", json=payment(), headers={"Idempotency-Key": "key-1"}) for _ in range(2)]
+    assert [response.status_code for response in posted] == [201, 201]
+    assert [action for action, _, _ in steps(client, posted[0].json["id"])] == ["created"]
+
+
+def test_queries_are_prepared_on_the_server_itself(app):
+    with app.app_context():
+        for _ in range(10):
+            database.current.execute_sql("SELECT %s::int", (1,))
+        prepared = database.current.execute_sql("SELECT count(*) FROM pg_prepared_statements").fetchone()
+    assert prepared == (1,)
+
+
 def test_waits_for_locks_are_bounded(short_timeouts, show):
     assert show("lock_timeout") == "1s"
 
