@@ -2,14 +2,14 @@
 from typing import Any
 
 from .current import current, set_database_finder
-from .faults import DATABASE_FAULTS
+from .faults import DATABASE_FAULTS, is_outage
 from .migrating import migrate, pending_migrations
 from .queries import placeholder, prepared
 from .transactions import RetryWrite, on_commit, write, write_around
 
 __all__ = [
-    "DATABASE_FAULTS", "RetryWrite", "close", "current", "migrate", "on_commit", "pending_migrations", "placeholder",
-    "prepared", "set_database_finder", "write", "write_around",
+    "DATABASE_FAULTS", "RetryWrite", "close", "current", "is_outage", "migrate", "on_commit", "pending_migrations",
+    "placeholder", "prepared", "set_database_finder", "write", "write_around",
 ]
 
 # The key of `app.extensions` for what the service keeps with an application.

@@ -10,6 +10,13 @@ DATABASE_FAULTS = (peewee.DatabaseError, peewee.InterfaceError, sqlite3.Error, M
 # PostgreSQL's SQLSTATEs for a serialization failure and a deadlock. A retry of the transaction may succeed.
 RETRYABLE = {"40001", "40P01"}
 
+# SQLSTATEs of what a technician has to mend, and not this service's code: a privilege is missing; a table, column,
+# function, other object or schema is lost; a sequence is exhausted.
+MENDABLE = {"42501", "42P01", "42703", "42883", "42704", "3F000", "2200H"}
+
+# A violation of it means that the sequence is behind the table, as after a failover of logical replication.
+GENERATED_KEYS = {"history_pkey"}
+
 FOREIGN_KEY_VIOLATIONS = {"SQLITE_CONSTRAINT_FOREIGNKEY", "23503"}
 
 
@@ -17,6 +24,13 @@ def error_code(error: BaseException) -> str:
     """Return the database's own code for an error: SQLite's extended result code or PostgreSQL's SQLSTATE, or ""."""
     origin = getattr(error, "orig", None)
     return getattr(origin, "sqlite_errorname", None) or getattr(origin, "sqlstate", None) or ""
+
+
+def is_outage(error: Exception) -> bool:
+    """Tell whether an error of the database is a fault of the box or the database, and not of the service's code."""
+    if isinstance(error, peewee.IntegrityError):
+        return violated_constraint(error) in GENERATED_KEYS
+    return error_code(error) in MENDABLE or not isinstance(error, (peewee.DataError, peewee.ProgrammingError))
 
 
 def violates_foreign_key(error: peewee.IntegrityError) -> bool:

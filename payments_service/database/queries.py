@@ -47,6 +47,11 @@ class prepared:
         ]
         return database.execute_sql(sql.text, bound)
 
+    def insert(self, **values: Any) -> None:
+        """Run an INSERT of one row; raises `peewee.OperationalError` if a trigger of others dropped it silently."""
+        if self.execute(**values).rowcount != 1:
+            raise peewee.OperationalError("the database drops rows silently: look for triggers and rules of others")
+
     def first_tuple(self, **values: Any) -> tuple[Any, ...] | None:
         """Run the query; return its first row as the driver returns it, or None."""
         # All rows are read, so that SQLite ends the query and its read transaction.

@@ -59,7 +59,7 @@ def add(
 
     `before` and `after` are the payment or the link as the API shows it, None where it does not exist.
     """
-    _insert.execute(
+    _insert.insert(
         payment_id=payment_id,
         at=at,
         user_id=caller.user_id,

@@ -124,7 +124,7 @@ def add(*, method_id: UUID, currency_id: UUID, transaction_id: str, amount: Deci
     else:
         transaction_id = str(payment_id)
     now = datetime.now(timezone.utc)
-    _insert.execute(
+    _insert.insert(
         id=payment_id,
         method_id=method_id,
         currency_id=currency_id,

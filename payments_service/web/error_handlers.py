@@ -6,11 +6,10 @@ from typing import Any
 
 import flask
 import flask_smorest
-import peewee
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import quote_etag
 
-from ..database import DATABASE_FAULTS
+from ..database import DATABASE_FAULTS, is_outage
 from ..errors import (
     Invalid, NotSignedIn, PaymentsError, PreconditionFailed, TokenRejected, TransactionIdTaken, Unavailable,
 )
@@ -100,8 +99,11 @@ def handle_payments_error(error: PaymentsError) -> ErrorResponse:
 
 
 def handle_database_fault(error: Exception) -> ErrorResponse:
-    """Return a 503 for a fault of the box, such as a full disk or a long lock. A fault of the code remains a 500."""
-    if isinstance(error, (peewee.IntegrityError, peewee.DataError, peewee.ProgrammingError)):
+    """Return a 503 for a fault of the box or the database, such as a full disk or a lost table.
+
+    A fault of the code remains a 500.
+    """
+    if not is_outage(error):
         raise error
     report_database_fault(error)
     code = HTTPStatus.SERVICE_UNAVAILABLE

@@ -28,10 +28,11 @@ def test_health_and_metrics_need_no_token(probe):
 
 def test_the_readiness_check_changes_nothing(probe, client, rows):
     client.post("/payments", json=payment())
-    tables = ["payment", "history", "schema_migration"]
-    before = [rows.all(f"SELECT * FROM {table} ORDER BY id") for table in tables]
+    tables = ["payment", "history", "idempotency_key", "schema_migration"]
+    before = [sorted(rows.all(f"SELECT * FROM {table}")) for table in tables]
     assert probe.get("/health/ready").status_code == 200
-    assert [rows.all(f"SELECT * FROM {table} ORDER BY id") for table in tables] == before
+    assert [sorted(rows.all(f"SELECT * FROM {table}")) for table in tables] == before
+    assert value_of(probe, "payments_written_total") == "1.0"
 
 
 @pytest.mark.empty_database
@@ -47,7 +48,7 @@ def test_a_database_that_is_not_up_to_date_is_not_ready(make_new_app):
 def test_a_database_that_others_lock_is_not_ready(short_timeouts, probe, rows):
     rows.execute("BEGIN IMMEDIATE" if rows.is_sqlite else "BEGIN")
     if not rows.is_sqlite:
-        rows.execute("LOCK TABLE schema_migration IN EXCLUSIVE MODE")
+        rows.execute("LOCK TABLE history IN EXCLUSIVE MODE")
     assert probe.get("/health/ready").status_code == 503
     assert probe.get("/health/live").status_code == 200
     rows.execute("ROLLBACK")
@@ -74,7 +75,78 @@ def test_a_read_only_database_is_not_ready(make_app, rows):
     # Open sessions keep the old default.
     database.close(app)
     response = app.test_client().get("/health/ready")
-    assert (response.status_code, response.json["message"]) == (503, "The database takes no writes: see the log.")
+    assert (response.status_code, response.json["message"]) == (503, "The database records no payments: see the log.")
+
+
+@pytest.fixture
+def rejects_payments(client, probe, rows):
+    """Return a function that runs a statement, after which no payment can be recorded, and checks the responses."""
+
+    def check(statement):
+        for number in range(3):
+            assert client.post("/payments", json=payment(transaction_id=f"txn-{number}")).status_code == 201
+        rows.execute(statement)
+        posted = client.post("/payments", json=payment(transaction_id="txn-4"), headers={"Idempotency-Key": "key-1"})
+        for response in (posted, probe.get("/health/ready")):
+            assert response.status_code == 503, response.text
+            assert int(response.headers["Retry-After"]) > 0
+
+    return check
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["DROP TABLE idempotency_key", "DROP TABLE history", "ALTER TABLE history RENAME COLUMN after TO later"],
+)
+def test_a_lost_table_or_column_is_an_outage(rejects_payments, statement):
+    rejects_payments(statement)
+
+
+@on_postgresql
+@pytest.mark.parametrize("schema", ["ALTER TABLE payment RENAME TO lost", "ALTER SCHEMA public RENAME TO lost"])
+def test_a_renamed_table_or_schema_is_an_outage(rejects_payments, schema):
+    rejects_payments(schema)
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "INSERT ON payment",
+        "SELECT ON currency",
+        "INSERT ON history",
+        "DELETE ON idempotency_key",
+        "USAGE, UPDATE ON SEQUENCE history_id_seq",
+        "USAGE ON SCHEMA public",
+    ],
+)
+def test_a_missing_privilege_is_an_outage(rejects_payments, rows, missing):
+    rows.execute("ALTER SCHEMA public OWNER TO CURRENT_USER")
+    rows.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC")
+    rejects_payments(f"REVOKE {missing} FROM CURRENT_USER")
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    "spoil", ["ALTER SEQUENCE history_id_seq MAXVALUE 3", "SELECT setval('history_id_seq', 1, false)"]
+)
+def test_a_sequence_at_its_end_or_behind_is_an_outage(rejects_payments, spoil):
+    rejects_payments(spoil)
+
+
+@pytest.mark.parametrize("table", ["payment", "history"])
+def test_a_trigger_that_drops_rows_is_an_outage(rejects_payments, rows, table):
+    if rows.is_sqlite:
+        rejects_payments(f"CREATE TRIGGER drops BEFORE INSERT ON {table} BEGIN SELECT RAISE(IGNORE); END")
+    else:
+        rows.execute("CREATE FUNCTION drops() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$")
+        rejects_payments(f"CREATE TRIGGER drops BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION drops()")
+
+
+def test_without_a_method_the_service_is_not_ready(probe, rows):
+    rows.execute("DELETE FROM method")
+    response = probe.get("/health/ready")
+    assert (response.status_code, "no payment method" in response.json["message"]) == (503, True)
 
 
 @on_sqlite
