@@ -11,6 +11,7 @@ from . import database, store
 from .database import DATABASE_FAULTS
 from .database.sqlite import OTHERS_MODE
 from .errors import NotReady, SettingError, UnusableDatabase
+from .models import TABLES
 from .settings import join_host_and_port
 from .tokens.key_formats import SECRET_ALGORITHM, find_doubts
 from .tokens.keys import KeyFile
@@ -85,6 +86,7 @@ def check_database() -> Iterator[Finding]:
             return
         store.health.check()
         yield Finding(OK, f"{where} is intact, up to date and writable")
+        yield from check_triggers()
         for warning in current.find_warnings():
             yield Finding(WARNING, f"database: {warning}")
         yield check_clock(store.history.find_latest_time())
@@ -96,6 +98,15 @@ def check_database() -> Iterator[Finding]:
         yield Finding(FAULT, f"{where} cannot be used: {reason}{advice}")
     except (*DATABASE_FAULTS, OSError) as error:
         yield Finding(FAULT, f"{where} cannot be used: {' '.join(str(error).split())}: {current.advice}")
+
+
+def check_triggers() -> Iterator[Finding]:
+    """Check that the triggers are those that the migrations make."""
+    for name in database.find_changed_triggers():
+        text = "is missing or was changed, so that the history can be changed: create it again, as the guide says"
+        yield Finding(FAULT, f"database: trigger {name} {text}")
+    for name in database.find_further_triggers(TABLES):
+        yield Finding(WARNING, f"database: trigger {name} is not the service's own: it may change or drop payments")
 
 
 def check_clock(last_change: datetime | None) -> Finding:

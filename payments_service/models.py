@@ -109,3 +109,7 @@ class IdempotencyKey(Table):
 
     class Meta:
         primary_key = CompositeKey("user_id", "method", "path", "key")
+
+
+# The names of all tables of the service, with the one in which Peewee's runner keeps what it has run.
+TABLES = [*(table._meta.table_name for table in Table.__subclasses__()), "schema_migration"]

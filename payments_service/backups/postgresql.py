@@ -12,11 +12,10 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from ..database.postgresql import Postgresql
-from ..models import Table
+from ..models import TABLES
 from . import files
 from .files import BackupError, Progress
 
-TABLES = [*(table._meta.table_name for table in Table.__subclasses__()), "schema_migration"]
 # libpq marks the connection parameters that hold a secret, such as sslpassword, with "*".
 SECRET_PARAMETERS = {
     option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.dispchar == b"*"

@@ -7,6 +7,15 @@ from playhouse.migrations import Runner
 
 from ..errors import UnusableDatabase
 from .current import current
+from .faults import error_code
+from .triggers import find_changed_triggers
+
+# PostgreSQL's SQLSTATE.
+INSUFFICIENT_PRIVILEGE = "42501"
+CHANGED_TRIGGERS = (
+    "{} is not as the migrations make it, so that the history can be changed: find out who did that, and create it "
+    "again as the guide on operating says"
+)
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
@@ -14,18 +23,36 @@ MIGRATIONS = Path(__file__).parent.parent / "migrations"
 def migrate() -> list[str]:
     """Bring the current application's database up to date; return the names of the migrations that were run.
 
-    Several processes may call it at once: one migrates, the others wait. Raises `UnusableDatabase`.
+    Several processes may call it at once: one migrates, the others wait. Raises `UnusableDatabase`, also for a
+    trigger that is not as the migrations make it.
     """
     try:
         with current.migrating():
-            runner = Runner(current.obj, str(MIGRATIONS))
-            unknown = [migration.name for migration in runner.status() if migration.path is None]
-            if unknown:
-                raise UnusableDatabase(f"a newer release has used it, with {', '.join(unknown)}")
-            return list(runner.up())
+            applied = _run_pending()
+            changed = find_changed_triggers()
+            if changed:
+                raise UnusableDatabase(CHANGED_TRIGGERS.format(", ".join(changed)))
+            return applied
     except (peewee.PeeweeException, sqlite3.Error, OSError, UnusableDatabase) as error:
         reason = " ".join(str(error).split())
         raise UnusableDatabase(f"the database {current.location} cannot be used: {reason}") from error
+
+
+def _run_pending() -> list[str]:
+    runner = Runner(current.obj, str(MIGRATIONS))
+    migrations = runner.status()
+    unknown = [migration.name for migration in migrations if migration.path is None]
+    if unknown:
+        raise UnusableDatabase(f"a newer release has used it, with {', '.join(unknown)}")
+    pending = [migration.name for migration in migrations if not migration.applied]
+    try:
+        # `up` creates its own table even where nothing is pending, which a role needs the right for.
+        return list(runner.up()) if pending else []
+    except peewee.ProgrammingError as error:
+        if error_code(error) != INSUFFICIENT_PRIVILEGE:
+            raise
+        advice = f"run migrate as the role that owns the tables, to add {', '.join(pending)}"
+        raise UnusableDatabase(f"{error}: {advice}") from error
 
 
 def pending_migrations() -> list[str]:

@@ -14,9 +14,30 @@ from ..errors import UnusableDatabase
 from ..metrics import Metrics
 from ..settings import join_host_and_port
 from . import timeouts
+from .triggers import Trigger
 
 # The key of the advisory lock under which one process migrates: "payments" in ASCII.
 MIGRATION_LOCK_KEY = 0x7061796D656E7473
+
+# The trigger functions that the migrations make, each with its body, and the definitions of their triggers. A test
+# compares them with a migrated database.
+FUNCTIONS = {
+    "refuse_to_change_history":
+    "BEGIN RAISE EXCEPTION 'history is append-only' USING ERRCODE = 'restrict_violation'; END"
+}
+TRIGGERS = {
+    Trigger("history", "history_is_not_changed"): "BEFORE DELETE OR UPDATE ON history FOR EACH ROW",
+    Trigger("history", "history_is_not_emptied"): "BEFORE TRUNCATE ON history FOR EACH STATEMENT",
+}
+# A trigger's state "A" is ENABLE ALWAYS: it runs in replication sessions too.
+READ_TRIGGERS = """
+SELECT relname, tgname, tgenabled, replace(pg_get_triggerdef(pg_trigger.oid, true), '"', ''), lanname, prosrc
+FROM pg_trigger
+JOIN pg_class ON pg_class.oid = tgrelid
+JOIN pg_proc ON pg_proc.oid = tgfoid
+JOIN pg_language ON pg_language.oid = prolang
+WHERE NOT tgisinternal AND pg_table_is_visible(tgrelid)
+"""
 
 
 class TimeoutConnection(psycopg.Connection[Any]):
@@ -156,6 +177,21 @@ class Postgresql(PooledPsycopg3Database):
         (fsync,) = self.execute_sql("SHOW fsync").fetchone()
         if fsync != "on":
             yield "the server's fsync is off, so that a power cut can destroy it: set fsync = on in postgresql.conf"
+
+    def expected_triggers(self) -> dict[Trigger, str]:
+        """Return the triggers that the migrations make, each with its definition."""
+        ((function, body),) = FUNCTIONS.items()
+        return {
+            trigger: f"A: CREATE TRIGGER {trigger.name} {when} EXECUTE FUNCTION {function}(): plpgsql {body}"
+            for trigger, when in TRIGGERS.items()
+        }
+
+    def read_triggers(self) -> dict[Trigger, str]:
+        """Return the triggers that the database has, each with its state, its definition and its function."""
+        return {
+            Trigger(table, name): " ".join(f"{state}: {definition}: {language} {body}".split())
+            for table, name, state, definition, language, body in self.execute_sql(READ_TRIGGERS).fetchall()
+        }
 
     def for_update(self, query: peewee.ModelSelect, skip_locked: bool = False) -> peewee.ModelSelect:
         """Return the query as SELECT FOR UPDATE: it locks the rows that it finds until the transaction ends.

@@ -1,5 +1,6 @@
 """SQLite: connecting, and everything in which it differs from PostgreSQL."""
 import contextlib
+import functools
 import os
 import shutil
 import sqlite3
@@ -9,12 +10,15 @@ from typing import Any
 
 import msgspec
 import peewee
+from playhouse.migrations import Runner
 from playhouse.pool import PooledSqliteDatabase
 
 from ..errors import UnusableDatabase
 from ..metrics import Metrics
 from . import timeouts
 from .locks import WriteLock, folder_lock
+from .migrating import MIGRATIONS
+from .triggers import Trigger
 
 # With less room on the disk, a payment or SQLite's own files may not fit.
 MIN_FREE_BYTES = 32 * 2**20
@@ -102,6 +106,14 @@ class Sqlite(PooledSqliteDatabase):
         if free < LOW_FREE_BYTES:
             yield f"only {free // 2**20} MiB are free on its disk: make room"
 
+    def expected_triggers(self) -> dict[Trigger, str]:
+        """Return the triggers that the migrations make, each with its definition."""
+        return _migrated_triggers(MIGRATIONS)
+
+    def read_triggers(self) -> dict[Trigger, str]:
+        """Return the triggers that the database has, each with its definition."""
+        return _read_triggers(self)
+
     def for_update(self, query: peewee.ModelSelect, skip_locked: bool = False) -> peewee.ModelSelect:
         """Return the query unchanged: a write transaction locks the whole database."""
         return query
@@ -167,3 +179,18 @@ class Sqlite(PooledSqliteDatabase):
                 raise
             except sqlite3.DatabaseError as error:
                 return str(error)
+
+
+@functools.cache
+def _migrated_triggers(migrations: Path) -> dict[Trigger, str]:
+    """Return the triggers of an empty database that is brought up to date, which takes 20 ms."""
+    database = peewee.SqliteDatabase(":memory:")
+    Runner(database, str(migrations)).up()
+    triggers = _read_triggers(database)
+    database.close()
+    return triggers
+
+
+def _read_triggers(database: peewee.SqliteDatabase) -> dict[Trigger, str]:
+    rows = database.execute_sql("SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    return {Trigger(table, name): " ".join(sql.split()) for table, name, sql in rows}
