@@ -3,7 +3,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
@@ -11,9 +11,10 @@ from typing import IO, cast
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from ..database.postgresql import Postgresql
+from ..database.postgresql import FUNCTIONS, Postgresql, join_settings
 from ..models import TABLES
 from . import files
+from .entries import OwnEntries, find_own_entries
 from .files import BackupError, Progress
 
 # libpq marks the connection parameters that hold a secret, such as sslpassword, with "*".
@@ -24,6 +25,7 @@ SECRET_PARAMETERS = {
 # One transaction drops the old data and restores the new. Its locks block writes but let pg_dump read the old data.
 BEGIN = """
 SET client_min_messages = warning;
+{settings};
 SET statement_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;
 BEGIN;
@@ -31,23 +33,27 @@ BEGIN;
 SELECT {count_payments};
 """
 # Drops everything that this release has created. An older backup would not drop the tables that are newer than itself.
+# Without CASCADE, it fails where something else in the database depends on a table, such as a view.
 DROP = """
-DROP TABLE IF EXISTS {tables} CASCADE;
-{drop_functions}
+DROP TABLE IF EXISTS {tables};
+DROP FUNCTION IF EXISTS {functions};
 """
-# The statements that drop the trigger functions of some tables.
-DROP_FUNCTIONS = """
-SELECT DISTINCT format('DROP FUNCTION %%s CASCADE;', tgfoid::regprocedure) FROM pg_trigger
-WHERE NOT tgisinternal AND tgrelid = ANY(%s::text[]::regclass[])
+FIND_TABLES = """
+SELECT relname, format('%%I.%%I', nspname, relname) FROM unnest(%s::text[]) AS name
+JOIN pg_class ON pg_class.oid = to_regclass(name) JOIN pg_namespace ON pg_namespace.oid = relnamespace
 """
 
 
 def back_up(database: Postgresql, backup: Path, progress: Progress) -> None:
-    """Write a backup; raises `BackupError` and OSError."""
+    """Write a backup of the service's tables; raises `BackupError` and OSError."""
+    _reject_pooler(database)
+    tables = _find_tables(database)
+    if not tables:
+        raise BackupError(f"{database.location} is not a payments database")
     with files.staging_folder(backup.parent) as staging:
         dump = staging / backup.name
-        _dump(database, dump, progress)
-        if files.FIRST_MIGRATION not in _migrations_in(dump):
+        _dump(database, tables.values(), dump, progress)
+        if files.FIRST_MIGRATION not in _migrations_in(dump, _own_entries(dump)):
             raise BackupError(f"{database.location} is not a payments database")
         files.move_into_place(dump, backup)
 
@@ -55,16 +61,21 @@ def back_up(database: Postgresql, backup: Path, progress: Progress) -> None:
 def restore(database: Postgresql, file: Path, timestamp: str, force: bool, progress: Progress) -> Path | None:
     """Restore a backup and return the path of a dump of the old database beside it, if there was an old database.
 
+    Only the service's tables are replaced, also by a backup of all that the database held, as earlier releases made it.
     Raises `BackupError` and OSError.
     """
     progress("Checking")
     _check_readable(file)
-    files.check_migrations(file, _migrations_in(file))
-    tables = [name for name in TABLES if database.execute_sql("SELECT to_regclass(%s)", (name,)).fetchone()[0]]
-    drop_functions = [sql for (sql,) in database.execute_sql(DROP_FUNCTIONS, (tables,))]
+    own = _own_entries(file)
+    files.check_migrations(file, _migrations_in(file, own))
+    _reject_pooler(database)
+    tables = _find_tables(database)
+    if tables and not _is_migrated(database, tables):
+        raise BackupError(f"the tables {', '.join(tables)} of {database.location} are not the service's own")
     database.close()
     begin = BEGIN.format(
-        lock=f"LOCK TABLE {', '.join(tables)} IN EXCLUSIVE MODE;" if tables else "",
+        settings=join_settings("SET", database.session),
+        lock=f"LOCK TABLE {', '.join(tables.values())} IN EXCLUSIVE MODE;" if tables else "",
         count_payments="count(*) FROM payment" if "payment" in tables else "0",
     )
     kept = file.with_name(f"payments-before-{timestamp}.dump") if tables else None
@@ -75,23 +86,48 @@ def restore(database: Postgresql, file: Path, timestamp: str, force: bool, progr
         sql_input.flush()
         files.require_force(force, int(output.readline()))
         if kept:
-            _dump(database, staging / kept.name, progress)
+            _dump(database, tables.values(), staging / kept.name, progress)
             files.move_into_place(staging / kept.name, kept)
         progress("Restoring")
-        sql_input.write(DROP.format(tables=", ".join(TABLES), drop_functions="\n".join(drop_functions)))
+        sql_input.write(DROP.format(tables=", ".join(TABLES), functions=", ".join(f"{name}()" for name in FUNCTIONS)))
+        sql_input.write(own.functions())
         sql_input.flush()
-        options = ["--clean", "--if-exists", "--no-owner", "--no-comments", "--file=-"]
+        wanted = staging / "entries"
+        wanted.write_text("\n".join(own.lines))
+        options = [f"--use-list={wanted}", "--no-owner", "--no-privileges", "--no-comments", "--file=-"]
         _run("pg_restore", *options, str(file), stdout=sql_input)
         # The last statement: if this process or psql ends before it, PostgreSQL rolls everything back.
         sql_input.write("COMMIT;\n")
     return kept
 
 
-def _dump(database: Postgresql, target: Path, progress: Progress) -> None:
+def _reject_pooler(database: Postgresql) -> None:
+    """Raise `BackupError` behind a pooler.
+
+    pg_dump changes settings of its session, the search path too. A pooler would hand them on to the service.
+    """
+    if database.connection().is_pooled:
+        raise BackupError(f"{database.location} is a pooler: run this with the URL of the PostgreSQL server itself")
+
+
+def _find_tables(database: Postgresql) -> dict[str, str]:
+    """Return the names of the service's tables that the database has, each as SQL with its schema."""
+    return dict(database.execute_sql(FIND_TABLES, (TABLES,)).fetchall())
+
+
+def _is_migrated(database: Postgresql, tables: dict[str, str]) -> bool:
+    """Tell whether the service has made the tables, and not another program with tables of the same names."""
+    if "schema_migration" not in tables:
+        return False
+    sql = "SELECT count(*) FROM schema_migration WHERE name = %s"
+    return bool(database.execute_sql(sql, (files.FIRST_MIGRATION,)).fetchone()[0])
+
+
+def _dump(database: Postgresql, tables: Iterable[str], target: Path, progress: Progress) -> None:
     progress("Dumping")
     conninfo, password = _make_conninfo(database)
-    options = ["--format=custom", "--no-password", f"--file={target}", f"--dbname={conninfo}"]
-    _run("pg_dump", *options, env=password)
+    options = ["--format=custom", "--no-password", "--no-privileges", f"--file={target}", f"--dbname={conninfo}"]
+    _run("pg_dump", *options, *(f"--table={table}" for table in tables), env=password)
     progress("Checking")
     _check_readable(target)
 
@@ -101,9 +137,18 @@ def _check_readable(file: Path) -> None:
     _run("pg_restore", f"--file={os.devnull}", str(file))
 
 
-def _migrations_in(file: Path) -> list[str]:
+def _own_entries(file: Path) -> OwnEntries:
+    """Return the entries of a dump that are the service's; raises `BackupError` if it has not the service's tables."""
+    statements = _run("pg_restore", "--section=post-data", "--file=-", str(file), stdout=subprocess.PIPE)
+    own = find_own_entries(_run("pg_restore", "--list", str(file), stdout=subprocess.PIPE), statements)
+    if own is None:
+        raise BackupError(f"{file} is not a payments backup")
+    return own
+
+
+def _migrations_in(file: Path, own: OwnEntries) -> list[str]:
     """Return the names of the migrations that were applied to the dumped database."""
-    options = ["--data-only", "--table=schema_migration", "--file=-"]
+    options = ["--data-only", f"--schema={own.schema}", "--table=schema_migration", "--file=-"]
     script = _run("pg_restore", *options, str(file), stdout=subprocess.PIPE)
     rows = script.partition("\nCOPY ")[2].partition("\n\\.")[0].splitlines()[1:]
     return [row.split("\t")[1] for row in rows]

@@ -26,7 +26,7 @@ def get_liveness():
 def get_readiness():
     """Check that the service can record payments
 
-    Its database is reachable, up to date and writable, and its disk has room. Needs no access token.
+    A payment is recorded and rolled back, and the database's disk has room. Needs no access token.
     """
     store.health.check()
     return {"status": "ready"}

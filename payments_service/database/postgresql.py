@@ -174,9 +174,10 @@ class Postgresql(PooledPsycopg3Database):
 
     def find_warnings(self) -> Iterator[str]:
         """Yield what may become a fault, each with what to do."""
-        (fsync,) = self.execute_sql("SHOW fsync").fetchone()
-        if fsync != "on":
-            yield "the server's fsync is off, so that a power cut can destroy it: set fsync = on in postgresql.conf"
+        for name in ("fsync", "full_page_writes"):
+            (value,) = self.execute_sql(f"SHOW {name}").fetchone()
+            if value != "on":
+                yield f"the server's {name} is off, so that a power cut can destroy it: set {name} = on in postgresql.conf"
 
     def expected_triggers(self) -> dict[Trigger, str]:
         """Return the triggers that the migrations make, each with its definition."""

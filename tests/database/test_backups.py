@@ -23,6 +23,7 @@ from ..support.clients import client_of
 from ..support.engines import on_postgresql, on_sqlite
 from ..support.migrating import migrate
 from ..support.payments import payment
+from ..support.pgbouncer import PGBOUNCER, PgBouncer
 from ..support.postgresql import programs
 from ..support.project import PROJECT, environment
 from ..support.rows import Rows, load_first_release
@@ -699,11 +700,131 @@ def test_a_restore_that_fails_leaves_the_old_data(pay, back_up, run, get_json, r
         monkeypatch,
         tmp_path / "faulty",
         "pg_restore",
-        f'case "$*" in *--clean*) "$real" "$@" | head -c 6000; echo ";"; {fault};; *) exec "$real" "$@";; esac',
+        f'case "$*" in *--use-list*) "$real" "$@" | head -c 6000; echo ";"; {fault};; *) exec "$real" "$@";; esac',
     )
     error_line(run("restore", backup, "--force"))
     assert ids(get_json()) == old
     assert rows.all("SELECT * FROM history ORDER BY id") == history
+
+
+# Of another program in the same database. Names begin as those of the service's tables do.
+OTHERS = """
+CREATE TABLE payment_log (id SERIAL PRIMARY KEY, note TEXT);
+CREATE INDEX payment_log_note ON payment_log (note);
+CREATE SCHEMA shop;
+CREATE TABLE shop.payment (id INTEGER);
+CREATE FUNCTION log_note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+CREATE TRIGGER log_note BEFORE INSERT ON payment_log FOR EACH ROW EXECUTE FUNCTION log_note();
+CREATE VIEW notes AS SELECT note FROM payment_log;
+INSERT INTO payment_log (note) VALUES ('before the backup');
+"""
+
+
+@pytest.fixture
+def dump_all(database_url, tmp_path):
+    """Dump the whole database, as earlier releases did, and return the path."""
+
+    def dump():
+        options = ["--format=custom", f"--file={tmp_path / 'all.dump'}", f"--dbname={database_url}"]
+        subprocess.run([programs() / "pg_dump", *options], check=True)
+        return tmp_path / "all.dump"
+
+    return dump
+
+
+@on_postgresql
+@pytest.mark.parametrize("made_by", ["this release", "an earlier one"])
+def test_tables_of_others_are_left_alone(pay, back_up, dump_all, run, get_json, rows, made_by):
+    rows.connection.execute(OTHERS)
+    first = pay()
+    backup = back_up() if made_by == "this release" else dump_all()
+    pay()
+    rows.execute("INSERT INTO payment_log (note) VALUES ('after the backup')")
+    rows.execute("INSERT INTO shop.payment VALUES (1)")
+    kept_path(run("restore", backup, "--force"))
+    assert ids(get_json()) == [first]
+    assert rows.all("SELECT note FROM notes ORDER BY note DESC") == [("before the backup",), ("after the backup",)]
+    assert rows.all("SELECT id FROM shop.payment") == [(1,)]
+    # What the service needs is there: constraints, indexes, triggers, sequences.
+    assert run("doctor").exit_code == 0
+    pay()
+    assert len(get_json()) == 2
+
+
+@on_postgresql
+def test_a_restored_database_has_all_that_the_migrations_make(pay, back_up, run, new_database):
+    def catalogue(url):
+        rows = Rows(url)
+        with closing(rows.connection):
+            return [
+                rows.all(f"SELECT {columns} FROM pg_catalog.{table} WHERE {filter} ORDER BY 1")
+                for table, columns, filter in [
+                    ("pg_class", "relname, relkind", "relnamespace = 'public'::regnamespace"),
+                    ("pg_constraint", "conname, pg_get_constraintdef(oid)", "connamespace = 'public'::regnamespace"),
+                    ("pg_indexes", "indexname, indexdef", "schemaname = 'public'"),
+                    ("pg_trigger", "tgname, pg_get_triggerdef(oid), tgenabled", "NOT tgisinternal"),
+                    ("pg_proc", "proname", "pronamespace = 'public'::regnamespace"),
+                    ("pg_attrdef", "pg_get_expr(adbin, adrelid)", "true"),
+                ]
+            ]
+
+    pay()
+    restored = new_database()
+    assert run("restore", back_up(), url=restored).exit_code == 0
+    assert catalogue(restored) == catalogue(new_database(migrated=True))
+
+
+@on_postgresql
+def test_a_backup_holds_nothing_of_others(pay, back_up, rows):
+    rows.connection.execute(OTHERS)
+    pay()
+    listed = subprocess.check_output([programs() / "pg_restore", "--list", back_up()], text=True)
+    assert "public payment " in listed
+    assert not re.search("payment_log|shop|notes|log_note", listed)
+
+
+@on_postgresql
+def test_a_restore_is_rejected_where_others_use_a_table(pay, back_up, run, get_json, rows):
+    pay()
+    backup = back_up()
+    rows.execute("CREATE VIEW report AS SELECT sum(minor_units) FROM payment")
+    later = [*ids(get_json()), pay()]
+    assert "view report depends on table payment" in error_line(run("restore", backup, "--force"))
+    assert ids(get_json()) == later
+
+
+@on_postgresql
+def test_tables_of_another_program_are_not_replaced(pay, back_up, run, new_database):
+    pay()
+    backup, url = back_up(), new_database()
+    other = Rows(url)
+    with closing(other.connection):
+        other.execute("CREATE TABLE payment (id INTEGER)")
+        assert "the tables payment of" in error_line(run("restore", backup, "--force", url=url))
+        assert other.all("SELECT count(*) FROM payment") == [(0,)]
+
+
+@on_postgresql
+def test_a_restore_waits_for_the_disk(pay, back_up, run, rows, tmp_path, monkeypatch):
+    pay()
+    (name,) = rows.execute("SELECT current_database()").fetchone()
+    rows.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    replace_program(monkeypatch, tmp_path / "spy", "psql", f'tee {tmp_path}/sql | "$real" "$@"')
+    kept_path(run("restore", back_up(), "--force"))
+    assert (tmp_path / "sql").read_text().index("SET synchronous_commit = 'on'") < 1000
+
+
+@on_postgresql
+@pytest.mark.skipif(not PGBOUNCER, reason="pgbouncer is not installed")
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_backup_and_restore_reject_a_pooler(pay, back_up, run, database_url, tmp_path, mode):
+    pay()
+    backup, pooler = back_up(), PgBouncer(database_url, mode)
+    try:
+        for command in (["backup", tmp_path / "more"], ["restore", backup, "--force"]):
+            assert "is a pooler: run this with the URL of the" in error_line(run(*command, url=pooler.url()))
+    finally:
+        pooler.remove()
 
 
 @on_postgresql

