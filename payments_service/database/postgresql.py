@@ -177,7 +177,7 @@ class Postgresql(PooledPsycopg3Database):
         for name in ("fsync", "full_page_writes"):
             (value,) = self.execute_sql(f"SHOW {name}").fetchone()
             if value != "on":
-                yield f"the server's {name} is off, so that a power cut can destroy it: set {name} = on in postgresql.conf"
+                yield f"the server's {name} is off: a power cut can destroy it. Set {name} = on in postgresql.conf"
 
     def expected_triggers(self) -> dict[Trigger, str]:
         """Return the triggers that the migrations make, each with its definition."""
