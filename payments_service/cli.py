@@ -15,9 +15,11 @@ from . import backups, database, doctor, store
 from .backups import BackupError
 from .errors import PaymentsError, UnusableDatabase
 from .money import MAX_DECIMALS
+from .settings import parse_database_url
 from .tokens.claims import MAX_USER_LENGTH, is_valid_user
 from .tokens.issuing import issue_token
 from .tokens.permissions import Permission
+from .transfer import copying
 from .web.runtime import runtime
 
 MAX_TOKEN_HOURS = 366 * 24
@@ -161,6 +163,25 @@ def restore(file: Path, force: bool) -> None:
         click.echo(f"{file} is restored; payments: {store.payments.count()}.")
 
 
+@click.command("copy-to")
+@click.argument("url")
+@with_appcontext
+def copy_database(url: str) -> None:
+    """Copy the SQLite database to the empty PostgreSQL database URL, and compare every row.
+
+    Stop the service first. The SQLite file stays as it is. Then set PAYMENTS_DATABASE_URL to URL.
+    """
+    try:
+        target = parse_database_url(url)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="URL") from error
+    with report_errors(), show_progress() as progress:
+        counts = copying.copy_to(target, progress)
+    for name, count in counts.items():
+        click.echo(f"{name:<16}{count:>10}")
+    click.echo("Every row is copied and compared. Set PAYMENTS_DATABASE_URL to the new database and start the service.")
+
+
 @click.group(cls=Group)
 @with_appcontext
 def methods() -> None:
@@ -225,4 +246,4 @@ def rename_currency(acronym: str, new_acronym: str) -> None:
     store.currencies.rename(acronym, new_acronym)
 
 
-COMMANDS = [print_token, migrate, run_doctor, back_up, restore, methods, currencies]
+COMMANDS = [print_token, migrate, run_doctor, back_up, restore, copy_database, methods, currencies]

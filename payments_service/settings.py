@@ -47,7 +47,8 @@ def _integer_parser(minimum: int, maximum: int) -> Callable[[Any], int]:
     return parse
 
 
-def _parse_database_url(raw: Any) -> str:
+def parse_database_url(raw: Any) -> str:
+    """Return the URL of a database, with the full path of a SQLite file; raises ValueError."""
     url = str(raw).strip()
     path = url.removeprefix("sqlite:///")
     if path not in (url, "", ":memory:") and path.isprintable():
@@ -166,7 +167,7 @@ SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "HOST": (_parse_text, "127.0.0.1"),
     "PORT": (_integer_parser(0, 65535), 9154),
     "THREADS": (_integer_parser(1, 256), 8),
-    "DATABASE_URL": (_parse_database_url, _parse_database_url("sqlite:///instance/payments.db")),
+    "DATABASE_URL": (parse_database_url, parse_database_url("sqlite:///instance/payments.db")),
     "IDEMPOTENCY_DAYS": (_integer_parser(1, 365), 7),
     "JWT_SECRET": (_parse_text, None),
     "JWT_SECRET_FILE": (_parse_text, None),

@@ -1,11 +1,10 @@
 """Backups of SQLite: each is a complete database in one file."""
-import fcntl
 import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from ..database.locks import folder_lock
+from ..database.locks import folder_lock, is_open_elsewhere
 from ..database.sqlite import Sqlite
 from ..errors import UnusableDatabase
 from . import files
@@ -13,8 +12,6 @@ from .files import BackupError, Progress
 
 # Pages, of 4 KiB each, to copy before progress is reported again.
 PAGES_PER_STEP = 1024
-# Every open connection holds a shared lock on these bytes (https://sqlite.org/src/file/src/os.h).
-SHARED_FIRST, SHARED_SIZE = 0x40000002, 510
 IN_USE = "the database is in use: stop the service first"
 
 
@@ -119,7 +116,7 @@ def _replace_intact(path: Path, new: Path, kept: Path, force: bool) -> None:
 
 def _replace_damaged(path: Path, new: Path, kept: Path) -> None:
     """Replace a damaged or missing database. All files that are left of it are kept under other names."""
-    if path.exists() and _is_open(path):
+    if path.exists() and is_open_elsewhere(path):
         raise BackupError(IN_USE)
     for suffix in ("", "-wal", "-journal"):
         if os.path.exists(f"{path}{suffix}"):
@@ -135,13 +132,3 @@ def _replace_damaged(path: Path, new: Path, kept: Path) -> None:
         Path(f"{path}{suffix}").unlink(missing_ok=True)
     files.fsync(path.parent)
     files.move_into_place(new, path)
-
-
-def _is_open(path: Path) -> bool:
-    """Tell whether another process has the database open. Works also for damaged files, which SQLite cannot open."""
-    with open(path, "rb+") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, SHARED_SIZE, SHARED_FIRST)
-            return False
-        except (BlockingIOError, PermissionError):
-            return True

@@ -12,6 +12,8 @@ import peewee
 from . import timeouts
 
 POLL_SECONDS = 1 / 1000
+# Every open connection to a SQLite file holds a shared lock on these bytes (https://sqlite.org/src/file/src/os.h).
+SHARED_FIRST, SHARED_SIZE = 0x40000002, 510
 
 
 @contextlib.contextmanager
@@ -45,6 +47,19 @@ def _try_lock(descriptor: int) -> bool:
         return True
     except BlockingIOError:
         return False
+
+
+def is_open_elsewhere(path: Path) -> bool:
+    """Tell whether another process has a SQLite file open. Works for damaged files too, which SQLite cannot open.
+
+    Call it before this process opens the file: it drops the locks that SQLite holds for this process (fcntl(2)).
+    """
+    with open(path, "rb+") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, SHARED_SIZE, SHARED_FIRST)
+            return False
+        except (BlockingIOError, PermissionError):
+            return True
 
 
 class WriteLock:

@@ -29,6 +29,7 @@ ORDER = [
     "blueprints",
     "logs",
     "backups",
+    "transfer",
     "doctor",
     "cli",
     "server",
