@@ -123,14 +123,12 @@ def _unlink_batch(ticket_id: str, caller: Caller) -> bool:
     if not found:
         return False
     current.for_update(Payment.select(Payment.id).where(Payment.id.in_(found)).order_by(Payment.id)).execute()
-    # Others may have deleted some while this waited for the lock.
+    # Others may have deleted some since.
     these_links = (TicketPayment.ticket_id == ticket_id) & TicketPayment.payment.in_(found)
-    linked = [payment_id for (payment_id,) in links.where(TicketPayment.payment.in_(found)).tuples()]
-    if linked:
-        TicketPayment.delete().where(these_links).execute()
-        now = datetime.now(timezone.utc)
-        for payment_id in linked:
-            history.add(Action.UNLINKED, payment_id, caller, now, before=_make_values(payment_id, ticket_id))
+    deleted = TicketPayment.delete().where(these_links).returning(TicketPayment.payment).tuples().execute()
+    now = datetime.now(timezone.utc)
+    for payment_id in sorted(payment_id for (payment_id,) in deleted):
+        history.add(Action.UNLINKED, payment_id, caller, now, before=_make_values(payment_id, ticket_id))
     return len(found) == UNLINK_BATCH
 
 
