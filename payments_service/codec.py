@@ -15,6 +15,7 @@ MAX_NUMBER_DIGITS = 1000
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
+_sorting_encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 
 
 def parse_uuid(text: str) -> uuid.UUID | None:
@@ -32,7 +33,8 @@ def parse_json(body: str | bytes) -> Any:
     """
     try:
         return json.loads(
-            body.decode("utf-8") if isinstance(body, bytes) else body,
+            # RFC 8259, section 8.1, lets a parser ignore a byte order mark.
+            body.decode("utf-8-sig") if isinstance(body, bytes) else body,
             parse_int=_parse_number,
             parse_float=_parse_number,
             parse_constant=_reject_constant,
@@ -42,9 +44,15 @@ def parse_json(body: str | bytes) -> Any:
         reason = "it is not UTF-8."
     except RecursionError:
         reason = "it is nested too deeply."
-    except ValueError as error:
+    except json.JSONDecodeError as error:
+        reason = f"see line {error.lineno}, column {error.colno}."
+    except _Unacceptable as error:
         reason = f"{error}."
     raise MalformedBody(f"The body is not acceptable JSON: {reason}")
+
+
+class _Unacceptable(ValueError):
+    """JSON that is not accepted here; the message says why."""
 
 
 def _parse_number(text: str) -> Decimal:
@@ -52,20 +60,20 @@ def _parse_number(text: str) -> Decimal:
         number = Decimal(text)
     except InvalidOperation:
         # The exponent is larger than a Decimal can hold.
-        raise ValueError("a number is of absurd size") from None
+        raise _Unacceptable("a number is of absurd size") from None
     if len(text) > MAX_NUMBER_DIGITS or abs(number.adjusted()) > MAX_NUMBER_DIGITS:
-        raise ValueError("a number is of absurd size")
+        raise _Unacceptable("a number is of absurd size")
     return number
 
 
 def _reject_constant(text: str) -> None:
-    raise ValueError(f"{text} is not a JSON number")
+    raise _Unacceptable(f"{text} is not a JSON number")
 
 
 def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        raise ValueError("a key is repeated")
+        raise _Unacceptable("a key is repeated")
     return result
 
 
@@ -77,6 +85,11 @@ def exact_number(text: str) -> msgspec.Raw:
 def encode(value: Any) -> bytes:
     """Return the JSON text of `value`: ids, structs, dicts, lists, decimals."""
     return _encoder.encode(value)
+
+
+def encode_sorted(value: Any) -> bytes:
+    """Return the JSON text of `value` with the keys of its objects in order: equal values have equal texts."""
+    return _sorting_encoder.encode(value)
 
 
 def encode_items(items: list[Any]) -> bytes:

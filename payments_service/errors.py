@@ -106,9 +106,15 @@ class Invalid(PaymentsError):
 
 
 class KeyReused(PaymentsError):
-    """The idempotency key was used for another request."""
+    """The idempotency key was used for another request; `recorded` says what that one recorded."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    def __init__(self, recorded: str) -> None:
+        super().__init__(
+            f"{recorded} is recorded under this Idempotency-Key, with other values. Read it first: with a new key, "
+            "this request is recorded too."
+        )
 
 
 class Unavailable(PaymentsError):

@@ -98,17 +98,19 @@ class History(Table):
 class IdempotencyKey(Table):
     """The response to a request with an Idempotency-Key, for its retries."""
 
-    user_id = TextField()
     method = TextField()
     path = TextField()
     key = TextField()
-    body_sha256 = TextField()
+    # The SHA-256 of the request's values; version 1.2 stored that of the body's bytes.
+    fingerprint = TextField()
     status = SmallIntegerField(null=True)
     answer = TextField(null=True)
-    created_at = TimestampField(index=True)
+    created_at = TimestampField()
+    # Orders the keys whatever the clock says. Keys that are stored at the same time may have the same number.
+    number = BigIntegerField(index=True)
 
     class Meta:
-        primary_key = CompositeKey("user_id", "method", "path", "key")
+        primary_key = CompositeKey("method", "path", "key")
 
 
 # The names of all tables of the service, with the one in which Peewee's runner keeps what it has run.

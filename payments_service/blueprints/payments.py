@@ -94,14 +94,14 @@ def list_payment_history(payment_id, limit=None, after=0):
 
 @blp.route("", methods=["POST"], permission=Permission.CREATE)
 @blp.arguments(PaymentInputSchema, example=NEW_PAYMENT_EXAMPLE)
-@idempotent(blp, make_headers_of_new_payment)
+@idempotent(blp, make_headers_of_new_payment, records="The payment {id}")
 @blp.response(201, PaymentAddedSchema, example=PAYMENT_ADDED_EXAMPLE, headers=LOCATION | ETAG)
 @blp.alt_response(409, schema=ErrorBodySchema, description=TAKEN)
 def create_payment(payment):
     """Record a payment
 
-    The response is sent once the payment is on the disk. If the transaction_id is absent or blank, the payment's own id
-    is used.
+    The response is sent once the payment is on the disk. If the transaction_id is absent, null or blank, the payment's
+    own id is used.
     """
     payment_id = store.payments.add(**payment, caller=request_state().caller)
     return {"id": payment_id, "message": "Payment added successfully"}
@@ -117,7 +117,7 @@ def create_payment(payment):
 def update_payment(payment, payment_id):
     """Change a payment
 
-    If the transaction_id is absent or blank, the payment keeps its own.
+    If the transaction_id is absent, null or blank, the payment keeps its own.
     """
     version = store.payments.update(payment_id, **payment, caller=request_state().caller, versions=read_if_match())
     return json_response("Payment updated successfully", {"ETag": quote_etag(str(version))})

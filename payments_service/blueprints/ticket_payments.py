@@ -32,7 +32,7 @@ def make_headers_of_new_link(response: dict[str, str]) -> dict[str, str]:
 
 @blp.route("", methods=["POST"], permission=Permission.CREATE)
 @blp.arguments(TicketPaymentInputSchema, example=TICKET_PAYMENT_EXAMPLE)
-@idempotent(blp, make_headers_of_new_link)
+@idempotent(blp, make_headers_of_new_link, records="The link of the payment {paymentId} to the ticket {ticketId}")
 @blp.response(201, TicketPaymentAddedSchema, example=TICKET_PAYMENT_ADDED_EXAMPLE, headers=LOCATION)
 @blp.alt_response(409, schema=ErrorBodySchema, description="They are linked already")
 def link_ticket(link):

@@ -2,8 +2,9 @@
 import contextlib
 import select
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import peewee
 import psycopg
@@ -193,6 +194,11 @@ class Postgresql(PooledPsycopg3Database):
             Trigger(table, name): " ".join(f"{state}: {definition}: {language} {body}".split())
             for table, name, state, definition, language, body in self.execute_sql(READ_TRIGGERS).fetchall()
         }
+
+    def now(self) -> datetime:
+        """Return the time by the server's clock: those of the machines that use it may differ."""
+        (now,) = self.execute_sql("SELECT clock_timestamp()").fetchone()
+        return cast(datetime, now)
 
     def for_update(self, query: peewee.ModelSelect, skip_locked: bool = False) -> peewee.ModelSelect:
         """Return the query as SELECT FOR UPDATE: it locks the rows that it finds until the transaction ends.

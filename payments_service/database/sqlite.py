@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,10 @@ class Sqlite(PooledSqliteDatabase):
     def read_triggers(self) -> dict[Trigger, str]:
         """Return the triggers that the database has, each with its definition."""
         return _read_triggers(self)
+
+    def now(self) -> datetime:
+        """Return the time by this machine's clock."""
+        return datetime.now(timezone.utc)
 
     def for_update(self, query: peewee.ModelSelect, skip_locked: bool = False) -> peewee.ModelSelect:
         """Return the query unchanged: a write transaction locks the whole database."""

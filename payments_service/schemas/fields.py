@@ -1,27 +1,44 @@
 """Fields that several schemas share."""
 import re
-from datetime import datetime, timezone
-from decimal import Decimal
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from decimal import Context, Decimal
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from ..codec import parse_uuid
+from ..codec import MAX_NUMBER_DIGITS, parse_uuid
+from ..text import is_blank
 
 # Digits of an amount before the point.
 MAX_INTEGER_DIGITS = 15
-MAX_TICKET_ID_LENGTH = 64
+MAX_TRANSACTION_ID_LENGTH = 2000
+# An index of PostgreSQL holds no more than 2,692.
+MAX_TRANSACTION_ID_BYTES = 2690
+MAX_TICKET_ID_LENGTH = 255
 MAX_PAGE_SIZE = 1000
 
-# RFC 3339, section 5.6. Databases hold microseconds.
-TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6}0*)?(Z|[+-]\d\d:[0-5]\d)", re.ASCII)
+# RFC 3339, section 5.6, and what other programs write in its place: no seconds if they are zero (Java), a blank for the
+# T (Python), an offset without its colon or its minutes (Java, PostgreSQL). 60 is a leap second.
+TIMESTAMP = re.compile(
+    r"(?P<minute>\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d)(:(?P<second>[0-5]\d|60)(\.(?P<fraction>\d+))?)?"
+    r"(Z|(?P<sign>[+-])(?P<hours>[01]\d|2[0-3])(:?(?P<minutes>[0-5]\d))?)",
+    re.ASCII,
+)
+# Exact for every number that `codec.parse_json` returns. The default context rounds to 28 digits.
+EXACT = Context(prec=MAX_NUMBER_DIGITS)
+LATEST = datetime.max.replace(tzinfo=timezone.utc)
 
 # Stands for bytes that are not UTF-8: an id with it could be any of several.
 REPLACEMENT_CHARACTER = "\ufffd"
 
 TICKET_ID_EXAMPLE = "ticket-1"
 
-not_blank = validate.Regexp(r"[\s\S]*\S", error="Must not be blank.")
+
+def not_blank(text: str) -> None:
+    """Raise `ValidationError` for a text that shows nothing."""
+    if is_blank(text):
+        raise ValidationError("Must not be blank.")
 
 
 class Text(fields.String):
@@ -45,7 +62,7 @@ class Id(fields.UUID):
 
 
 class Amount(fields.Decimal):
-    """An exact amount of money, a JSON number."""
+    """An exact amount of money, a JSON number; deserialized to its normal form, the same for 12.5 and 12.50."""
 
     default_error_messages = {
         "invalid": "Send a JSON number, such as 45.50.",
@@ -60,24 +77,41 @@ class Amount(fields.Decimal):
             raise self.make_error("negative")
         if value >= 10**MAX_INTEGER_DIGITS:
             raise self.make_error("too_large")
-        return value
+        # The copy is without the sign of -0.
+        return EXACT.normalize(value.copy_abs())
 
 
 class Timestamp(fields.AwareDateTime):
-    """A timestamp with its zone, as in RFC 3339; deserialized to UTC."""
+    """A timestamp with its zone, as in RFC 3339; deserialized to UTC.
+
+    Any number of digits may follow the second. The timestamp is rounded up to the next microsecond, which is exact for
+    both bounds of a time span: databases hold microseconds.
+    """
 
     default_error_messages = {
         "invalid": "Send a timestamp with its zone, such as 2026-11-22T12:30:05Z, and + as %2B.",
     }
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime:
+        found = TIMESTAMP.fullmatch(value.upper())
         try:
-            if TIMESTAMP.fullmatch(value.upper()):
-                return datetime.fromisoformat(value.upper()).astimezone(timezone.utc)
+            if found:
+                return _make_timestamp(**found.groupdict("0"))
         except (ValueError, OverflowError):
             # Such as the 30th of February, or a time before the year 1 in UTC.
             pass
         raise self.make_error("invalid")
+
+
+def _make_timestamp(minute: str, second: str, fraction: str, sign: str, hours: str, minutes: str) -> datetime:
+    offset = timedelta(hours=int(hours), minutes=int(minutes))
+    start = datetime.fromisoformat(minute).replace(tzinfo=timezone(-offset if sign == "-" else offset))
+    microseconds = int(fraction[:6].ljust(6, "0"))
+    timestamp = start.astimezone(timezone.utc) + timedelta(seconds=int(second), microseconds=microseconds)
+    if fraction[6:].strip("0") and timestamp != LATEST:
+        # .NET's latest time has a seventh digit, which cannot be rounded up.
+        timestamp += timedelta(microseconds=1)
+    return timestamp
 
 
 class PageSize(fields.Integer):
@@ -96,18 +130,37 @@ class PageSize(fields.Integer):
         return int(value)
 
 
+class TransactionId(Text):
+    """The transaction id of a payment; a blank one is deserialized to an empty text."""
+
+    def __init__(self, *validators: Callable[[str], None], **kwargs: Any) -> None:
+        limit = validate.Length(max=MAX_TRANSACTION_ID_LENGTH)
+        super().__init__(validate=[limit, _check_bytes, *validators], **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, *args, **kwargs)
+        return "" if is_blank(text) else text
+
+
+def _check_bytes(transaction_id: str) -> None:
+    if len(transaction_id.encode()) > MAX_TRANSACTION_ID_BYTES:
+        raise ValidationError(f"Longer than {MAX_TRANSACTION_ID_BYTES} bytes in UTF-8.")
+
+
 class TicketId(Text):
     """The id of a ticket, which another service makes: text that is not blank."""
 
     def __init__(self, **kwargs: Any) -> None:
+        metadata = {"pattern": r"\S"} | kwargs.pop("metadata", {})
         if kwargs.get("required"):
             # A documentation page would send the example of an optional field.
-            kwargs["metadata"] = {"example": TICKET_ID_EXAMPLE} | kwargs.get("metadata", {})
+            metadata["example"] = TICKET_ID_EXAMPLE
         super().__init__(
             validate=[
                 validate.Length(min=1, max=MAX_TICKET_ID_LENGTH),
                 not_blank,
                 validate.ContainsNoneOf(REPLACEMENT_CHARACTER, error="Has the character U+FFFD, or is not UTF-8."),
             ],
+            metadata=metadata,
             **kwargs,
         )

@@ -1,14 +1,12 @@
 """Payments."""
 from decimal import Decimal
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
 from .currencies import EUR
-from .fields import MAX_INTEGER_DIGITS, Amount, Id, PageSize, Text, TicketId, Timestamp, not_blank
+from .fields import MAX_INTEGER_DIGITS, Amount, Id, PageSize, Text, TicketId, Timestamp, TransactionId, not_blank
 from .methods import CASH, CREDIT_CARD
 from .responses import ResponseSchema
-
-MAX_TRANSACTION_ID_LENGTH = 128
 
 PAYMENT_EXAMPLE = {
     "id": "019aa9b2-3c00-7a4e-8d15-6f0c2b9e7a31",
@@ -42,12 +40,12 @@ class PaymentInputSchema(Schema):
 
     method_id = Id(required=True, metadata={"example": CASH})
     currency_id = Id(required=True, metadata={"example": EUR})
-    transaction_id = Text(
+    transaction_id = TransactionId(
         # Callable, so that the document shows no default, which generated clients would send.
         load_default=str,
-        validate=validate.Length(max=MAX_TRANSACTION_ID_LENGTH),
+        allow_none=True,
         metadata={
-            "description": "Unique over all payments; filled in if it is blank",
+            "description": "Unique over all payments; filled in if it is absent, null or blank",
             "example": NEW_PAYMENT_EXAMPLE["transaction_id"],
         },
     )
@@ -65,15 +63,14 @@ class PaymentInputSchema(Schema):
 class ChangedPaymentSchema(PaymentInputSchema):
     """A payment with its changes; it may have the id that it was read with."""
 
-    id = Id(attribute="sent_id", metadata={"description": "Optional; the id in the path"})
+    id = Id(attribute="sent_id", allow_none=True, metadata={"description": "Optional; the id in the path"})
 
 
 class PaymentQuerySchema(Schema):
     """Which payments to list, those that match every parameter, and how many at once."""
 
-    transaction_id = Text(
-        validate=[validate.Length(max=MAX_TRANSACTION_ID_LENGTH), not_blank],
-        metadata={"description": "Only the payment with this transaction_id"},
+    transaction_id = TransactionId(
+        not_blank, metadata={"description": "Only the payment with this transaction_id"}
     )
     method_id = Id(metadata={"description": "Only payments by this method"})
     currency_id = Id(metadata={"description": "Only payments in this currency"})

@@ -7,6 +7,7 @@ from peewee import ModelSelect
 from ..database import placeholder, prepared, write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Currency
+from ..text import INVISIBLE_TOO, has_invisible_end
 from . import ids
 
 NO_CURRENCY = "There is no currency with this id."
@@ -38,7 +39,8 @@ def by_id() -> ModelSelect:
 def add(acronym: str, decimals: int) -> UUID:
     """Add a currency and return its id. Its decimals never change: stored amounts are in its minor units.
 
-    Raises `Conflict` for an acronym in use, and `Invalid` for one that is blank, too long or has spaces around it.
+    Raises `Conflict` for an acronym in use, and `Invalid` for one that is blank, too long, in lower case, or begins or
+    ends with a blank or an invisible character.
     """
     _check_acronym(acronym)
     currency_id = ids.make_currency_id()
@@ -55,5 +57,8 @@ def rename(acronym: str, new_acronym: str) -> None:
 
 
 def _check_acronym(acronym: str) -> None:
-    if not 1 <= len(acronym) <= MAX_ACRONYM_LENGTH or acronym != acronym.strip(" "):
-        raise Invalid(acronym=f"An acronym has 1 to {MAX_ACRONYM_LENGTH} characters and no blanks around it.")
+    if not 1 <= len(acronym) <= MAX_ACRONYM_LENGTH or has_invisible_end(acronym):
+        limits = f"1 to {MAX_ACRONYM_LENGTH} characters and no blanks around it"
+        raise Invalid(acronym=f"An acronym has {limits}. {INVISIBLE_TOO}")
+    if acronym != acronym.upper():
+        raise Invalid(acronym=f"An acronym is in upper case: {acronym.upper()}.")

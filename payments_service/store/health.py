@@ -60,5 +60,6 @@ def _record_and_roll_back() -> None:
         return StoredResponse(201, "")
 
     # A random key: no trial waits for another.
-    respond_once(KeyedRequest("", "POST", "/health/ready", uuid4().hex), "0" * 64, KEYS_KEPT_FOR, record)
+    request = KeyedRequest("POST", "/health/ready", uuid4().hex)
+    respond_once(request, "0" * 64, KEYS_KEPT_FOR, record, describe=str)
     raise TrialRolledBack

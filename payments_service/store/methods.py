@@ -7,6 +7,7 @@ from peewee import ModelSelect
 from ..database import placeholder, prepared, write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Method
+from ..text import INVISIBLE_TOO, has_invisible_end
 from . import ids
 
 NO_METHOD = "There is no payment method with this id."
@@ -38,7 +39,8 @@ def by_id() -> ModelSelect:
 def add(name: str) -> UUID:
     """Add a method and return its id.
 
-    Raises `Conflict` for a name in use, and `Invalid` for one that is blank, too long or has spaces around it.
+    Raises `Conflict` for a name in use, and `Invalid` for one that is blank or too long, or that begins or ends with a
+    blank or an invisible character.
     """
     _check_name(name)
     method_id = ids.make_method_id()
@@ -55,5 +57,5 @@ def rename(name: str, new_name: str) -> None:
 
 
 def _check_name(name: str) -> None:
-    if not 1 <= len(name) <= MAX_NAME_LENGTH or name != name.strip(" "):
-        raise Invalid(name=f"A name has 1 to {MAX_NAME_LENGTH} characters and no blanks around it.")
+    if not 1 <= len(name) <= MAX_NAME_LENGTH or has_invisible_end(name):
+        raise Invalid(name=f"A name has 1 to {MAX_NAME_LENGTH} characters and no blanks around it. {INVISIBLE_TOO}")

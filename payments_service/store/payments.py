@@ -15,6 +15,7 @@ from ..database import RetryWrite, current, on_commit, placeholder, prepared, wr
 from ..errors import Conflict, Invalid, NotFound, PreconditionFailed, TransactionIdTaken
 from ..models import Currency, Method, Payment, TicketPayment
 from ..money import InvalidAmount, format_amount, to_minor_units
+from ..text import INVISIBLE_END, has_invisible_end
 from . import currencies, history, ids, methods
 from .history import Action, Caller, HistoryEntry
 from .pages import Page
@@ -112,14 +113,14 @@ retry_taken_transaction_id = write({"payment_transaction_id": RetryWrite})
 
 @retry_taken_transaction_id
 def add(*, method_id: UUID, currency_id: UUID, transaction_id: str, amount: Decimal, caller: Caller) -> UUID:
-    """Record a payment and return its id, which is its transaction_id too if that is blank.
+    """Record a payment and return its id, which is its transaction_id too if that is empty.
 
-    Raises `Invalid` for an unknown method or currency and for an amount that the currency cannot hold, and
-    `TransactionIdTaken` for a transaction_id in use.
+    Raises `Invalid` for an unknown method or currency, for an amount that the currency cannot hold and for a
+    transaction_id with a blank or an invisible character at either end, and `TransactionIdTaken` for one in use.
     """
-    minor_units, shown_amount = _check_fields(method_id, currency_id, amount)
+    minor_units, shown_amount = _check_fields(method_id, currency_id, transaction_id, amount)
     payment_id = ids.make_payment_id()
-    if transaction_id.strip():
+    if transaction_id:
         _reject_taken(transaction_id)
     else:
         transaction_id = str(payment_id)
@@ -157,7 +158,7 @@ def update(
     sent_id: UUID | None = None,
     versions: Collection[str] | None = None,
 ) -> int:
-    """Change a payment and return its new version; a blank transaction_id keeps the stored one.
+    """Change a payment and return its new version; an empty transaction_id keeps the stored one.
 
     Raises `NotFound`, `PreconditionFailed` unless it has one of the `versions` (None: any), `Invalid` for a `sent_id`
     that is another payment's, and what `add` raises.
@@ -165,8 +166,8 @@ def update(
     payment_id, before, version = _lock_and_get(payment_id, versions)
     if sent_id not in (None, payment_id):
         raise Invalid(id="This is not the id in the path.")
-    minor_units, shown_amount = _check_fields(method_id, currency_id, amount)
-    if not transaction_id.strip():
+    minor_units, shown_amount = _check_fields(method_id, currency_id, transaction_id, amount)
+    if not transaction_id:
         transaction_id = before.transaction_id
     elif transaction_id != before.transaction_id:
         _reject_taken(transaction_id)
@@ -222,10 +223,12 @@ def _by_transaction_id() -> ModelSelect:
     return Payment.select(Payment.id).where(Payment.transaction_id == placeholder(Payment.transaction_id))
 
 
-def _check_fields(method_id: UUID, currency_id: UUID, amount: Decimal) -> tuple[int, msgspec.Raw]:
+def _check_fields(
+    method_id: UUID, currency_id: UUID, transaction_id: str, amount: Decimal
+) -> tuple[int, msgspec.Raw]:
     """Return an amount in minor units, and as JSON with exactly its currency's decimals.
 
-    Raises `Invalid`, naming every invalid field, the method too.
+    Raises `Invalid`, naming every invalid field, also the others.
     """
     invalid = {}
     minor_units, shown_amount = 0, msgspec.Raw()
@@ -235,6 +238,9 @@ def _check_fields(method_id: UUID, currency_id: UUID, amount: Decimal) -> tuple[
         if methods.by_id.first_tuple(id=method_id) is None:
             invalid["method_id"] = methods.NO_METHOD
         currency = currencies.by_id.first_dict(id=currency_id)
+    # Earlier releases recorded such ids. One that exists is taken, or written back as it was read.
+    if has_invisible_end(transaction_id) and _by_transaction_id.first_tuple(transaction_id=transaction_id) is None:
+        invalid["transaction_id"] = INVISIBLE_END
     if currency is None:
         invalid["currency_id"] = currencies.NO_CURRENCY
     else:

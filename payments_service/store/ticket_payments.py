@@ -10,6 +10,7 @@ from peewee import Expression
 from ..database import current, write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Payment, TicketPayment
+from ..text import INVISIBLE_END, has_invisible_end
 from . import history, listing, payments
 from .history import Action, Caller
 from .listing import PaymentFilter
@@ -39,9 +40,16 @@ class TicketOfPayment(msgspec.Struct, frozen=True):
 
 @write({"ticket_payment_pkey": lambda: Conflict("This payment is linked to this ticket already.")})
 def link(payment_id: UUID, ticket_id: str, *, caller: Caller) -> None:
-    """Link a payment to a ticket; raises `Invalid` for an unknown payment, and `Conflict` for a link that exists."""
+    """Link a payment to a ticket.
+
+    Raises `Invalid` for an unknown payment and for a ticket_id with a blank or an invisible character at either end,
+    and `Conflict` for a link that exists.
+    """
+    invalid = {"ticket_id": INVISIBLE_END} if has_invisible_end(ticket_id) else {}
     if not payments.lock(payment_id):
-        raise Invalid(payment_id=NO_PAYMENT)
+        invalid["payment_id"] = NO_PAYMENT
+    if invalid:
+        raise Invalid(**invalid)
     now = datetime.now(timezone.utc)
     linked_at = _make_later(payment_id, now)
     TicketPayment.insert(payment=payment_id, ticket_id=ticket_id, linked_at=linked_at).execute()

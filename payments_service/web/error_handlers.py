@@ -47,7 +47,7 @@ def make_error_body(code: int, message: str | None = None, errors: Mapping[str, 
     body: dict[str, Any] = {
         "code": code,
         "status": status.phrase,
-        "message": message or MESSAGES.get(code, status.description or status.phrase),
+        "message": message or MESSAGES.get(code, status.phrase),
     }
     if errors:
         body["errors"] = errors

@@ -4,25 +4,35 @@ As in the IETF's draft-ietf-httpapi-idempotency-key-header.
 """
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 import flask
 
 from .. import store
+from ..codec import encode_sorted, parse_json
 from ..schemas.idempotency import IdempotencyKeySchema
 from ..store.idempotency import KeyedRequest, StoredResponse
 from .blueprint import Blueprint
-from .request_state import request_state
 
 REPLAYED = "Idempotency-Replayed"
 HEADERS = {REPLAYED: {"schema": {"const": "true"}, "description": "If this is the response to an earlier request"}}
-FURTHER_ERRORS = {400: "the Idempotency-Key is malformed", 422: "the Idempotency-Key was used with another body"}
+FURTHER_ERRORS = {400: "the Idempotency-Key is malformed", 422: "the Idempotency-Key was used with other values"}
+
+
+def make_fingerprint(values: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a request's values as its schema read them, not of the bytes that spell them.
+
+    Retries meet the fingerprints that earlier releases stored, so it may not change. Values that mean absent are left
+    out, so that a new optional field changes no fingerprint.
+    """
+    sent = {name: value for name, value in values.items() if value not in (None, "")}
+    return hashlib.sha256(encode_sorted(sent)).hexdigest()
 
 
 def idempotent(
-    blp: Blueprint, make_headers: Callable[[Any], dict[str, str]]
+    blp: Blueprint, make_headers: Callable[[Any], dict[str, str]], records: str
 ) -> Callable[[Callable[[Any], flask.Response]], Callable[..., Any]]:
     """Make a view's requests safe to retry: its response is stored in one transaction with what it writes.
 
@@ -31,7 +41,8 @@ def idempotent(
     transactions, by `database.write_around`, in a view that is idempotent by itself, such as a PUT.
 
     The view takes a body and returns a `Response`. Errors are not stored. `make_headers` returns the response's headers
-    for its JSON, so that a stored response gets them too.
+    for its JSON, so that a stored response gets them too. `records` says what the view records, with the fields of its
+    response as placeholders: "The payment {id}".
     """
 
     def decorate(view: Callable[[Any], flask.Response]) -> Callable[..., Any]:
@@ -46,11 +57,14 @@ def idempotent(
 
             request = flask.request
             stored = store.idempotency.respond_once(
-                # Tokens without a user share their keys: a refreshed token must not pay twice.
-                KeyedRequest(request_state().user_id or "", request.method, request.path, headers["key"]),
-                hashlib.sha256(request.get_data()).hexdigest(),
+                # Not the user: another one may have signed in at the same till before the retry.
+                KeyedRequest(request.method, request.path, headers["key"]),
+                make_fingerprint(body),
                 timedelta(days=flask.current_app.config["IDEMPOTENCY_DAYS"]),
                 respond,
+                describe=lambda stored_body: records.format(**parse_json(stored_body)),
+                # What version 1.2 stored.
+                other_fingerprints=[hashlib.sha256(request.get_data()).hexdigest()],
             )
             response = flask.Response(stored.body, stored.status, mimetype="application/json")
             if stored.replayed:

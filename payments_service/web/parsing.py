@@ -4,7 +4,8 @@ from urllib.parse import unquote_to_bytes
 
 import flask
 from marshmallow import RAISE, Schema, ValidationError
-from webargs.flaskparser import FlaskParser, is_json_request
+from webargs.core import is_json
+from webargs.flaskparser import FlaskParser
 
 from ..codec import parse_json
 from ..errors import NotJson
@@ -31,9 +32,18 @@ class StrictParser(FlaskParser):
         return super().load_querystring(req, schema)
 
     def load_json(self, req: flask.Request, schema: Schema) -> Any:
-        """Return the body; raises `NotJson` or `MalformedBody`."""
+        """Return the body, an object without the optional fields that are null: null means absent.
+
+        Raises `NotJson`, `MalformedBody`, and ValidationError for a body that is not an object.
+        """
         if (req.content_encoding or "identity").lower() != "identity":
             raise NotJson("Send the body as it is, without a Content-Encoding.")
-        if not is_json_request(req):
+        # waitress joins a header that is sent twice with a comma.
+        content_types = req.headers.get("Content-Type", "").lower().split(",")
+        if not all(is_json(content_type.strip()) for content_type in content_types):
             raise NotJson("Send the body as JSON, with the header Content-Type: application/json.")
-        return parse_json(req.get_data())
+        body = parse_json(req.get_data())
+        if not isinstance(body, dict):
+            raise ValidationError({"_schema": ["Send a JSON object."]})
+        optional = {field.data_key or name for name, field in schema.load_fields.items() if not field.required}
+        return {name: value for name, value in body.items() if value is not None or name not in optional}

@@ -17,6 +17,7 @@ ORDER = [
     "errors",
     "settings",
     "money",
+    "text",
     "codec",
     "metrics",
     "database",

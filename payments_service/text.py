@@ -1,0 +1,29 @@
+"""Blanks and invisible characters in texts from outside: the one rule for all of them."""
+import re
+import unicodedata
+
+# Unicode's separators, control characters and format characters.
+INVISIBLE_CATEGORIES = {"Zs", "Zl", "Zp", "Cc", "Cf"}
+# What other categories have that renders as nothing: the Default_Ignorable_Code_Point of Unicode's
+# DerivedCoreProperties.txt, and the blanks among Braille cells, musical symbols and hieroglyphs.
+OTHER_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U00013441\U00013442\U0001d159\U000e0000-\U000e0fff]"
+)
+
+INVISIBLE_END = "Must not begin or end with a blank or an invisible character."
+INVISIBLE_TOO = "Invisible characters count as blanks."
+
+
+def is_blank(text: str) -> bool:
+    """Tell whether a text shows nothing: it is empty, or all its characters are blanks or invisible."""
+    return all(map(_is_invisible, text))
+
+
+def has_invisible_end(text: str) -> bool:
+    """Tell whether a text begins or ends with a blank or an invisible character: it looks the same as one without."""
+    return bool(text) and (_is_invisible(text[0]) or _is_invisible(text[-1]))
+
+
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) in INVISIBLE_CATEGORIES or bool(OTHER_INVISIBLE.match(character))
