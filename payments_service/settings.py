@@ -17,7 +17,13 @@ from .errors import SettingError
 PREFIX = "PAYMENTS_"
 PROJECT = Path(__file__).resolve().parent.parent
 # An origin as browsers serialize it: in lower case, without the scheme's default port (RFC 6454, section 6.2).
-ORIGIN = re.compile(r"(?!http:.*:80$|https:.*:443$)https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+WEB_ORIGIN = r"(?!http:.*:80$|https:.*:443$)https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?"
+# The origin of an app's own pages, whose scheme the app makes up: capacitor://localhost, app://. or app://. Web pages
+# have none of these schemes; those that begin with ht are misspelled.
+APP_ORIGIN = r"(?!(ht[a-z]*|ftps?|wss?|file|data|blob|about):)[a-z][a-z0-9+.-]*://[A-Za-z0-9._-]*(:[0-9]{1,5})?"
+ORIGIN = re.compile(f"{WEB_ORIGIN}|{APP_ORIGIN}")
+# Also Heroku's short scheme, and SQLAlchemy's with the name of a driver.
+POSTGRESQL_SCHEME = re.compile(r"postgres(ql)?(\+[a-z0-9_]+)?://")
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +59,7 @@ def parse_database_url(raw: Any) -> str:
     path = url.removeprefix("sqlite:///")
     if path not in (url, "", ":memory:") and path.isprintable():
         return f"sqlite:///{PROJECT / path}"
+    url = POSTGRESQL_SCHEME.sub("postgresql://", url, count=1)
     if url.startswith("postgresql://") and _is_valid_postgresql_url(url):
         return url
     raise ValueError(
@@ -92,7 +99,9 @@ def _parse_role_permissions(raw: Any) -> dict[str, list[str]]:
 def _parse_origins(raw: Any) -> frozenset[str]:
     origins = frozenset(origin.strip() for origin in str(raw).split(","))
     if not all(ORIGIN.fullmatch(origin) for origin in origins):
-        raise ValueError("must be a comma-separated list of origins, such as https://office.example:8443")
+        raise ValueError(
+            "must be a comma-separated list of origins, such as https://office.example:8443 or capacitor://localhost"
+        )
     return origins
 
 
@@ -141,11 +150,12 @@ def _is_confidential(url: str) -> bool:
         return False
 
 
-def _parse_ip_address(raw: Any) -> str:
+def _parse_network(raw: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
-        return str(ipaddress.ip_address(str(raw).strip()))
+        return ipaddress.ip_network(str(raw).strip())
     except ValueError:
-        raise ValueError("must be the IP address of one proxy, such as 127.0.0.1") from None
+        expected = "must be the IP address of a proxy or its network, such as 127.0.0.1 or 172.16.0.0/12"
+        raise ValueError(expected) from None
 
 
 def _choice_parser(*choices: str) -> Callable[[Any], str]:
@@ -183,7 +193,7 @@ SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "JWT_ROLE_CLAIM": (_parse_claim_name, "role"),
     "ROLE_PERMISSIONS": (_parse_role_permissions, {}),
     "TRUSTED_ORIGINS": (_parse_origins, frozenset()),
-    "TRUSTED_PROXY": (_parse_ip_address, None),
+    "TRUSTED_PROXY": (_parse_network, None),
     "LOG_FORMAT": (_choice_parser("logfmt", "json"), "logfmt"),
 }
 

@@ -23,6 +23,7 @@ from . import systemd
 from .channel import Channel
 from .dispatcher import Dispatcher
 from .parser import MAX_DISCARDED_BYTES
+from .proxy import trust_proxy
 
 # Connections at once. LimitNOFILE in deploy/payments.service allows the files for them and a quarter more.
 CONNECTION_LIMIT = 4000
@@ -79,7 +80,7 @@ def _listen(app: flask.Flask, dispatcher: Dispatcher, sockets: dict[int, Any]) -
     """Return the listening sockets: a host name can have several addresses. Exits with one line if it cannot listen."""
     try:
         server = waitress.create_server(
-            app,
+            trust_proxy(app, app.config["TRUSTED_PROXY"]),
             map=sockets,
             _dispatcher=dispatcher,
             host=app.config["HOST"],
@@ -93,7 +94,8 @@ def _listen(app: flask.Flask, dispatcher: Dispatcher, sockets: dict[int, Any]) -
             clear_untrusted_proxy_headers=False,
             send_bytes=SEND_BYTES,
             outbuf_overflow=RESPONSE_BYTES_IN_MEMORY,
-            **_proxy_options(app.config["TRUSTED_PROXY"]),
+            # trust_proxy has done it.
+            clear_untrusted_proxy_headers=False,
         )
     except (OSError, ValueError) as error:
         address = f"PAYMENTS_HOST {app.config['HOST']!r} and PAYMENTS_PORT {app.config['PORT']}"
@@ -115,11 +117,6 @@ def _connection_limit() -> int:
     """Return how many connections to accept. A fifth of the files is left to the database, the log and buffers."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return CONNECTION_LIMIT if soft == resource.RLIM_INFINITY else min(CONNECTION_LIMIT, soft * 4 // 5)
-
-
-def _proxy_options(address: str | None) -> dict[str, Any]:
-    """Return the options that let waitress read the client's address from a proxy's header."""
-    return {"trusted_proxy": address, "trusted_proxy_headers": {"x-forwarded-for"}} if address else {}
 
 
 def _close_overdue(sockets: dict[int, Any]) -> None:

@@ -38,7 +38,9 @@ def check_origin() -> None:
     if site:
         same = site in ("same-origin", "none")
     elif origin:
-        same = bool(host) and origin.partition("://")[2] == host
+        # An app's page may have any host: capacitor://localhost.
+        scheme, _, origin_host = origin.partition("://")
+        same = scheme in ("http", "https") and bool(host) and origin_host == host
     else:
         same = True
     if not same:

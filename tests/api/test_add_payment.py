@@ -1,9 +1,13 @@
 """POST /payments"""
+import random
+import string
 from decimal import Decimal
 from uuid import UUID
 
 import pytest
 
+from ..support.engines import on_one_engine
+from ..support.invisible import INVISIBLE
 from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, EUR, NOBODY, payment
 
 
@@ -20,7 +24,7 @@ def test_a_payment_is_read_back_as_it_was_sent(client):
     assert client.get(f"/payments/{payment_id}").json == body | {"id": payment_id}
 
 
-@pytest.mark.parametrize("blank", ["", "   ", "\t\n", None])
+@pytest.mark.parametrize("blank", ["", "   ", "\t\n", "\u00a0", "\u200b\ufeff", " " * 3000, None], ids=ascii)
 def test_a_blank_transaction_id_becomes_the_payments_own_id(client, blank):
     payment_id = client.post("/payments", json=payment(transaction_id=blank)).json["id"]
     assert client.get(f"/payments/{payment_id}").json["transaction_id"] == payment_id
@@ -54,10 +58,57 @@ def test_transaction_ids_in_another_case_are_others(client):
     assert client.post("/payments", json=payment(transaction_id="TXN-A")).status_code == 201
 
 
-def test_a_transaction_id_of_128_characters_is_kept_whole(client):
-    longest = "ü" * 128
+# Characters at random, so that PostgreSQL cannot compress them.
+ASCII = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=2000))
+GREEK = "".join(random.Random(1).choices("αβγδεζηθικλμνξο", k=1345))
+
+
+@pytest.mark.parametrize("longest", [ASCII, GREEK, "ü" * 1345, "x" * 2000], ids=lambda text: text[:10])
+def test_a_transaction_id_of_2000_characters_is_kept_whole(client, longest):
     payment_id = client.post("/payments", json=payment(transaction_id=longest)).json["id"]
+    other_id = client.post("/payments", json=payment(transaction_id="")).json["id"]
     assert client.get(f"/payments/{payment_id}").json["transaction_id"] == longest
+    response = client.get("/payments", query_string={"transaction_id": longest})
+    assert [found["id"] for found in response.json] == [payment_id]
+    assert client.put(f"/payments/{other_id}", json=payment(transaction_id=longest)).status_code == 409
+    assert client.post("/payments", json=payment(transaction_id=longest)).status_code == 409
+    assert client.put(f"/payments/{payment_id}", json=payment(transaction_id=longest)).status_code == 200
+    other = longest[:-1] + "."
+    assert client.put(f"/payments/{other_id}", json=payment(transaction_id=other)).status_code == 200
+
+
+@pytest.mark.parametrize("too_long", ["x" * 2001, "ü" * 1346, "😀" * 673], ids=lambda text: text[:2])
+def test_a_longer_transaction_id_is_rejected(client, add_payment, too_long):
+    payment_id = add_payment(transaction_id="txn-2")
+    for response in (
+        client.post("/payments", json=payment(transaction_id=too_long)),
+        client.put(f"/payments/{payment_id}", json=payment(transaction_id=too_long)),
+    ):
+        assert response.status_code == 422
+        assert list(response.json["errors"]["json"]) == ["transaction_id"]
+    assert client.get("/payments", query_string={"transaction_id": too_long}).status_code == 422
+
+
+@pytest.mark.parametrize("invisible", INVISIBLE, ids=ascii)
+@on_one_engine
+def test_an_invisible_end_of_a_transaction_id_is_rejected(client, add_payment, invisible):
+    payment_id = add_payment(transaction_id="slip-1")
+    for changed in (f"slip-1{invisible}", f"{invisible}slip-1", f"{invisible}slip-1{invisible}"):
+        for response in (
+            client.post("/payments", json=payment(transaction_id=changed)),
+            client.put(f"/payments/{payment_id}", json=payment(transaction_id=changed)),
+        ):
+            assert response.status_code == 422
+            assert list(response.json["errors"]["json"]) == ["transaction_id"]
+    # It may be anywhere else.
+    assert client.post("/payments", json=payment(transaction_id=f"slip{invisible}1")).status_code == 201
+
+
+def test_an_invisible_end_is_named_with_all_other_faults(client):
+    body = payment(method_id=NOBODY, currency_id=NOBODY, transaction_id="slip-1\r")
+    response = client.post("/payments", json=body)
+    assert response.status_code == 422
+    assert set(response.json["errors"]["json"]) == {"method_id", "currency_id", "transaction_id"}
 
 
 def test_an_id_in_upper_case_is_returned_in_lower_case(client):
@@ -82,7 +133,7 @@ def test_an_id_in_upper_case_is_returned_in_lower_case(client):
         {"transaction_id": 5},
         {"transaction_id": True},
         {"transaction_id": ["txn"]},
-        {"transaction_id": "x" * 129},
+        {"transaction_id": "x" * 2001},
         {"transaction_id": "txn\0"},
         {"tip": "5"},
         {"id": CASH},
@@ -97,11 +148,21 @@ def test_an_invalid_field_is_named_and_nothing_is_stored(client, changed):
     assert client.get("/payments").status_code == 204
 
 
-def test_null_is_rejected_in_each_field(client):
+def test_null_is_rejected_in_each_field_that_is_not_optional(client):
     body = '{"method_id": null, "currency_id": null, "transaction_id": null, "amount": null}'
     response = client.post("/payments", data=body, content_type="application/json")
     assert response.status_code == 422
-    assert set(response.json["errors"]["json"]) == {"method_id", "currency_id", "transaction_id", "amount"}
+    assert set(response.json["errors"]["json"]) == {"method_id", "currency_id", "amount"}
+
+
+def test_a_transaction_id_of_null_counts_as_absent(client):
+    payment_id = client.post("/payments", json=payment() | {"transaction_id": None}).json["id"]
+    assert client.get(f"/payments/{payment_id}").json["transaction_id"] == payment_id
+
+
+def test_null_in_an_unknown_field_is_rejected(client):
+    response = client.post("/payments", json=payment() | {"tip": None})
+    assert (response.status_code, list(response.json["errors"]["json"])) == (422, ["tip"])
 
 
 def test_half_of_a_surrogate_pair_is_rejected(client):

@@ -48,7 +48,7 @@ def test_a_cash_payment_is_found_by_its_own_id(client, add_payment):
 
 def test_a_transaction_id_that_is_not_used_gives_204(client, add_payment):
     add_payment(transaction_id="txn-1")
-    for unused in ("txn", "TXN-1", "txn-1 ", "x" * 128):
+    for unused in ("txn", "TXN-1", "txn-1 ", "x" * 2000):
         assert client.get("/payments", query_string={"transaction_id": unused}).status_code == 204
 
 
@@ -58,7 +58,9 @@ def test_a_transaction_id_that_is_not_used_gives_204(client, add_payment):
     [
         ("transaction_id=", "transaction_id"),
         ("transaction_id=%20", "transaction_id"),
-        (f"transaction_id={'x' * 129}", "transaction_id"),
+        (f"transaction_id={'x' * 2001}", "transaction_id"),
+        (f"transaction_id={'%C3%BC' * 1346}", "transaction_id"),
+        ("transaction_id=%E2%80%8B", "transaction_id"),
         ("transaction_id=%00", "transaction_id"),
         ("transaction_id=%FF", "transaction_id"),
         ("transaction_id=a&transaction_id=b", "transaction_id"),
@@ -74,13 +76,19 @@ def test_a_transaction_id_that_is_not_used_gives_204(client, add_payment):
         ("method_id=Cash", "method_id"),
         ("currency_id=EUR", "currency_id"),
         ("ticket_id=", "ticket_id"),
-        (f"ticket_id={'x' * 65}", "ticket_id"),
+        (f"ticket_id={'x' * 256}", "ticket_id"),
         ("created_from=2026-11-22", "created_from"),
         ("created_from=2026-11-22T12:30:05", "created_from"),
         ("created_from=2026-11-22T12:30:05+01:00", "created_from"),
         ("created_from=2026-02-30T12:30:05Z", "created_from"),
         ("created_from=2026-11-22T12:30:05%2B01:60", "created_from"),
         ("created_from=0001-01-01T00:00:00%2B01:00", "created_from"),
+        ("created_from=2026-11-22T24:00:00Z", "created_from"),
+        ("created_from=2026-11-22T12:30:61Z", "created_from"),
+        ("created_from=2026-11-22T12:30:05.Z", "created_from"),
+        ("created_from=2026-11-22T12:30:05%2B24:00", "created_from"),
+        ("created_from=2026-11-22T12:30.5Z", "created_from"),
+        ("created_from=9999-12-31T23:59:60Z", "created_from"),
         ("created_to=2026-W47-7T12:30:05Z", "created_to"),
         ("created_to=now", "created_to"),
     ],
@@ -99,8 +107,8 @@ def test_a_listed_payment_has_the_fields_of_the_schema():
 @pytest.mark.parametrize(
     "transaction_id",
     [
-        *('"', "\\", '\\"\\u0041', "/</script>", "\x01\b\t\n\f\r\x1f\x7f.", "ñ", "\u2028\ufeff\uffff", "\U0001f600é"),
-        *("x" * 128, "1", "null"),
+        *('"', "\\", '\\"\\u0041', "/</script>", ".\x01\b\t\n\f\r\x1f\x7f.", "ñ", "a\u2028\ufeff\uffff", "\U0001f600é"),
+        *("x" * 2000, "1", "null"),
     ],
 )
 def test_a_transaction_id_is_listed_as_it_is_read_alone(client, add_payment, transaction_id):
@@ -199,6 +207,59 @@ def test_payments_are_filtered_by_their_values(client, insert_numbered, insert_l
     insert_link(payment_id=ids[2], ticket_id="table-4")
     insert_link(payment_id=ids[1], ticket_id="table-4")
     assert ids_of(client.get(f"/payments?{query}")) == [ids[index] for index in found]
+
+
+# As other programs write them, all at noon in UTC.
+NOON = [
+    "2026-11-22T12:00:00Z",
+    "2026-11-22t12:00:00z",
+    "2026-11-22T12:00:00.000Z",
+    "2026-11-22T12:00:00.0000000Z",
+    "2026-11-22T12:00:00.000000000Z",
+    f"2026-11-22T12:00:00.{'0' * 3000}Z",
+    "2026-11-22T13:00:00.000000000+0100",
+    "2026-11-22T12:00:00+0000",
+    "2026-11-22T12:00:00-0000",
+    "2026-11-22T12:00:00+00",
+    "2026-11-22T12:00Z",
+    "2026-11-22 12:00:00+00:00",
+    "2026-11-22T06:30-05:30",
+    "2026-11-22T11:59:60Z",
+]
+# The payment at noon was recorded before these, and that a microsecond later was not.
+JUST_AFTER_NOON = [
+    "2026-11-22T12:00:00.000001Z",
+    "2026-11-22T12:00:00.0000001Z",
+    "2026-11-22T12:00:00.000000001Z",
+    f"2026-11-22T12:00:00.{'0' * 3000}1Z",
+    "2026-11-22T07:00:00.0000009-05:00",
+]
+
+
+@on_one_engine
+@pytest.mark.parametrize("time", [*NOON, *JUST_AFTER_NOON], ids=lambda time: time[:40])
+def test_a_time_may_be_written_in_several_ways(client, insert_numbered, time):
+    noon, later = insert_numbered(
+        {"created_at": "2026-11-22 12:00:00.000000+00:00"}, {"created_at": "2026-11-22 12:00:00.000001+00:00"}
+    )
+    since = ids_of(client.get("/payments", query_string={"created_from": time}))
+    until = ids_of(client.get("/payments", query_string={"created_to": time}))
+    assert (until, since) == (([], [noon, later]) if time in NOON else ([noon], [later]))
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        # The latest and the earliest time of .NET.
+        ("created_to=9999-12-31T23:59:59.9999999Z", True),
+        ("created_from=9999-12-31T23:59:59.9999999Z", False),
+        ("created_to=0001-01-01T00:00:00.0000000Z", False),
+        ("created_from=0001-01-01T00:00:00Z", True),
+    ],
+)
+def test_the_ends_of_time_are_times(client, add_payment, query, found):
+    expected = [add_payment()] if found else []
+    assert ids_of(client.get(f"/payments?{query}")) == (expected if found else [])
 
 
 @pytest.mark.parametrize(

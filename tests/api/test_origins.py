@@ -91,6 +91,8 @@ def test_no_page_of_another_origin_can_see_a_response(till, headers):
         ("", "null", 403),
         ("a,b", "null", 403),
         ("b c", "http://", 403),
+        ("localhost", "capacitor://localhost", 403),
+        ("localhost", "http://localhost", 201),
         ("\xff", "null", 403),
     ],
 )
@@ -161,8 +163,25 @@ def test_several_origins_are_trusted(make_app):
 
 
 @pytest.mark.parametrize(
+    "origin",
+    [
+        *("capacitor://localhost", "ionic://localhost", "tauri://localhost", "app://localhost", "app://.", "app://"),
+        *("ionic://", "tauri://", "com.example.till://localhost", "chrome-extension://abcdefghijklmnop", "app://-:8080"),
+    ],
+)
+def test_an_apps_own_pages_may_be_trusted(make_app, origin):
+    client = client_of(make_app(TRUSTED_ORIGINS=f"{OFFICE},{origin}"), make_token())
+    response = client.post("/payments", json=payment(), headers={"Origin": origin, "Sec-Fetch-Site": "cross-site"})
+    assert response.status_code == 201
+    assert response.headers["Access-Control-Allow-Origin"] == origin
+    assert client.post("/payments", json=payment(), headers={"Origin": f"{origin}x"}).status_code == 403
+
+
+@pytest.mark.parametrize(
     "value",
     [
+        *("capacitor:localhost", "app:/", "app:///", "app://localhost/", "app://a b", "file://", "data://", "1app://a"),
+        *("htps://office.example", "htttp://office.example", "wss://office.example", "app://*", "://office", "app"),
         "*",
         "null",
         "office.example",

@@ -5,6 +5,7 @@ from urllib.parse import quote
 import pytest
 
 from ..support.engines import on_one_engine
+from ..support.invisible import INVISIBLE
 from ..support.payments import NOBODY
 
 LINKS = "/payments/ticket-payments"
@@ -42,7 +43,7 @@ def test_a_link_to_a_payment_that_does_not_exist_is_rejected(client):
 
 
 @on_one_engine
-@pytest.mark.parametrize("ticket_id", ["", "   ", "\n", "x" * 65, "ticket\0", 1, None, ["ticket-1"]])
+@pytest.mark.parametrize("ticket_id", ["", "   ", "\n", "\u200b", "x" * 256, "ticket\0", 1, None, ["ticket-1"]])
 def test_an_invalid_ticket_id_is_named(client, add_payment, ticket_id):
     payment_id = add_payment()
     response = client.post(LINKS, json={"payment_id": payment_id, "ticket_id": ticket_id})
@@ -61,7 +62,7 @@ def test_a_missing_field_is_named(client, add_payment, field):
     assert list(response.json["errors"]["json"]) == [field]
 
 
-@pytest.mark.parametrize("ticket_id", ["x" * 64, "a/b", "mesa 4 · ñ", "a\nb", "methods", "?#&=%2F"])
+@pytest.mark.parametrize("ticket_id", ["x" * 255, "😀" * 255, "a/b", "mesa 4 · ñ", "a\nb", "methods", "?#&=%2F"])
 def test_a_tickets_id_is_any_text(client, add_payment, link, ticket_id):
     payment_id = add_payment()
     link(payment_id, ticket_id)
@@ -69,6 +70,30 @@ def test_a_tickets_id_is_any_text(client, add_payment, link, ticket_id):
     assert [found["ticket_id"] for found in client.get(path).json] == [ticket_id]
     assert client.delete(path).status_code == 204
     assert client.get(path).status_code == 204
+
+
+@on_one_engine
+@pytest.mark.parametrize("invisible", INVISIBLE, ids=ascii)
+def test_an_invisible_end_of_a_new_tickets_id_is_rejected(client, add_payment, invisible):
+    payment_id = add_payment()
+    for ticket_id in (f"ticket-1{invisible}", f"{invisible}ticket-1"):
+        response = client.post(LINKS, json={"payment_id": payment_id, "ticket_id": ticket_id})
+        assert response.status_code == 422
+        assert list(response.json["errors"]["json"]) == ["ticket_id"]
+    response = client.post(LINKS, json={"payment_id": NOBODY, "ticket_id": ticket_id})
+    assert set(response.json["errors"]["json"]) == {"payment_id", "ticket_id"}
+    assert tickets_of(client, payment_id) == []
+
+
+@pytest.mark.parametrize("ticket_id", ["table 4 ", "\u200btable 4", "table 4\t"], ids=ascii)
+def test_a_ticket_of_an_earlier_release_is_found_and_unlinked(client, add_payment, insert_link, ticket_id):
+    payment_id = add_payment()
+    insert_link(payment_id, ticket_id)
+    path = f"{LINKS}/by-ticket/{quote(ticket_id)}"
+    assert [found["id"] for found in client.get(path).json] == [payment_id]
+    assert [found["id"] for found in client.get("/payments", query_string={"ticket_id": ticket_id}).json] == [payment_id]
+    assert client.delete(LINKS, query_string={"paymentId": payment_id, "ticketId": ticket_id}).status_code == 204
+    assert tickets_of(client, payment_id) == []
 
 
 def test_payments_and_tickets_are_linked_many_to_many(client, add_payment, link):

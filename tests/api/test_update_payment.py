@@ -32,6 +32,14 @@ def test_a_blank_or_absent_transaction_id_keeps_the_stored_one(client, add_payme
     assert client.get(f"/payments/{payment_id}").json["transaction_id"] == "txn-1"
 
 
+def test_null_in_an_optional_field_counts_as_absent(client, add_payment):
+    payment_id = add_payment(transaction_id="txn-1")
+    body = payment(amount=2) | {"id": None, "transaction_id": None}
+    assert client.put(f"/payments/{payment_id}", json=body).status_code == 200
+    stored = client.get(f"/payments/{payment_id}").json
+    assert (stored["transaction_id"], stored["amount"]) == ("txn-1", 2)
+
+
 def test_a_payment_can_be_read_edited_and_written_back(client, add_payment):
     payment_id = add_payment(transaction_id="txn-1", amount=1)
     body = client.get(f"/payments/{payment_id}").json | {"amount": 2}

@@ -6,8 +6,9 @@ from ..support.rows import Rows, stored
 
 
 def test_valid_rows_are_accepted(insert_payments, insert_link):
-    insert_payments({})
+    insert_payments({}, {"id": OTHER_ID, "transaction_id": "x" * 2000})
     insert_link()
+    insert_link(OTHER_ID, ticket_id="ü" * 255)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,8 @@ def test_valid_rows_are_accepted(insert_payments, insert_link):
         {"transaction_id": None},
         {"transaction_id": ""},
         {"transaction_id": " "},
-        {"transaction_id": "x" * 129},
+        {"transaction_id": "x" * 2001},
+        {"transaction_id": "ü" * 1346},
         {"minor_units": -1},
         {"minor_units": None},
     ],
@@ -41,7 +43,7 @@ def test_a_second_payment_with_an_id_in_use_is_rejected(insert_payments, changed
 
 @pytest.mark.parametrize(
     "changed",
-    [{}, {"payment_id": UNKNOWN, "ticket_id": "t-2"}, {"ticket_id": ""}, {"ticket_id": " "}, {"ticket_id": "x" * 65}],
+    [{}, {"payment_id": UNKNOWN, "ticket_id": "t-2"}, {"ticket_id": ""}, {"ticket_id": " "}, {"ticket_id": "x" * 256}],
     ids=str,
 )
 def test_an_invalid_or_second_link_is_rejected(insert_payments, insert_link, changed):
@@ -89,11 +91,11 @@ def test_a_payment_without_a_version_or_its_times_is_rejected(insert_payments, c
 
 @pytest.mark.parametrize(
     "changed",
-    [{"key": ""}, {"key": "x" * 256}, {"body_sha256": "0" * 63}, {"status": 503}, {"user_id": None}, {}],
+    [{"key": ""}, {"key": "x" * 256}, {"fingerprint": "0" * 63}, {"status": 503}, {"number": None}, {}],
     ids=str,
 )
 def test_an_invalid_or_second_idempotency_key_is_rejected(app, rows, changed):
-    row = {"user_id": "12", "method": "POST", "path": "/payments", "key": "key-1", "body_sha256": "0" * 64}
+    row = {"method": "POST", "path": "/payments", "key": "key-1", "fingerprint": "0" * 64, "number": 1}
     row |= {"status": 201, "answer": "{}", "created_at": "2026-01-01 00:00:00.000000+00:00"}
     rows.insert("idempotency_key", row)
     with pytest.raises(Rows.Rejected):

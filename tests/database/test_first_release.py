@@ -118,3 +118,12 @@ def test_old_transaction_ids_stay_unique_among_new_payments(old_client):
     assert old_client.post("/payments", json=payment()).status_code == 201
     assert old_client.post("/payments", json=payment(transaction_id="lnbc-1 ")).status_code == 409
     assert len(old_client.get("/payments").json) == 4
+
+
+def test_an_old_transaction_id_may_be_written_back_or_mended(old_client):
+    before = old_client.get("/payments").json[1]
+    path = f"/payments/{before['id']}"
+    assert old_client.put(path, json=before).status_code == 200
+    assert old_client.get(path).json == before
+    assert old_client.put(path, json=before | {"transaction_id": " lnbc-1"}).status_code == 422
+    assert old_client.put(path, json=before | {"transaction_id": "lnbc-1"}).status_code == 200

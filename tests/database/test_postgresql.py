@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from payments_service import UnusableDatabase, database
+from payments_service import UnusableDatabase, database, store
 from payments_service.database import postgresql, transactions
 
 from ..support.clients import client_of
@@ -194,17 +194,35 @@ def test_times_in_a_history_are_taken_after_waiting_for_locks(client, add_paymen
     assert rows.all("SELECT linked_at > '{0}' FROM ticket_payment".format(waited_until)) == [(True,)]
 
 
-def test_a_key_renewed_during_its_removal_stays(client, rows):
-    for key in ("key-1", "key-2"):
+def test_no_payment_waits_for_keys_that_others_remove(client, rows, monkeypatch):
+    monkeypatch.setattr(store.idempotency, "MIN_KEPT_KEYS", 1)
+    for key in ("key-1", "key-2", "key-3"):
         client.post("/payments", json=payment(transaction_id=""), headers={"Idempotency-Key": key})
-    rows.execute("UPDATE idempotency_key SET created_at = '2026-01-01' WHERE key = 'key-1'")
+    rows.execute("UPDATE idempotency_key SET created_at = '2026-01-01'")
     rows.execute("BEGIN")
-    rows.execute("UPDATE idempotency_key SET created_at = now() WHERE key = 'key-1'")
+    rows.execute("DELETE FROM idempotency_key WHERE key = 'key-1'")
     with ThreadPoolExecutor(1) as other:
-        paying = other.submit(client.post, "/payments", json=payment(), headers={"Idempotency-Key": "key-3"})
+        paying = other.submit(client.post, "/payments", json=payment(), headers={"Idempotency-Key": "key-4"})
         assert paying.result(timeout=30).status_code == 201
-        rows.execute("COMMIT")
-    assert rows.all("SELECT key FROM idempotency_key ORDER BY key") == [("key-1",), ("key-2",), ("key-3",)]
+        rows.execute("ROLLBACK")
+    assert rows.all("SELECT key FROM idempotency_key ORDER BY key") == [("key-1",), ("key-4",)]
+
+
+@pytest.mark.parametrize(("end", "status", "listed"), [("COMMIT", 422, 204), ("ROLLBACK", 201, 200)])
+def test_a_request_waits_for_the_first_one_with_its_key(client, rows, end, status, listed):
+    rows.execute("BEGIN")
+    values = "'POST', '/payments', 'key-1', repeat('0', 64), 201, '{\"id\":\"1\"}', now(), 1"
+    rows.execute(
+        "INSERT INTO idempotency_key (method, path, key, fingerprint, status, answer, created_at, number)"
+        f" VALUES ({values})"
+    )
+    with ThreadPoolExecutor(1) as other:
+        headers = {"Idempotency-Key": "key-1"}
+        paying = other.submit(client.post, "/payments", json=payment(), headers=headers)
+        wait_for_lock(rows)
+        rows.execute(end)
+        assert paying.result().status_code == status
+    assert client.get("/payments").status_code == listed
 
 
 def test_a_change_waits_for_no_other_payment(short_timeouts, client, add_payment, rows):

@@ -2,9 +2,12 @@
 import pytest
 
 from ..support.engines import on_one_engine
-from ..support.payments import CASH, EUR
+from ..support.payments import CASH, EUR, NOBODY
 
 pytestmark = on_one_engine
+
+# From the messages of Python's json, codecs and decimal.
+WORDS_OF_PYTHON = ["char ", "Expecting", "Extra data", "delimiter", "Invalid", "codec", "decimal.", "Unexpected", "Exceeds"]
 
 GOOD = f'{{"method_id": "{CASH}", "currency_id": "{EUR}", "transaction_id": "txn-1", "amount": 1}}'
 
@@ -26,7 +29,10 @@ def post(client, body, content_type="application/json"):
         GOOD.encode().replace(b"txn-1", b"txn-\xff"),
         GOOD.encode("utf-16"),
         GOOD.encode("utf-16-le"),
-        b"\xef\xbb\xbf" + GOOD.encode(),
+        b"\xef\xbb\xbf",
+        b"\xef\xbb\xbf" * 2 + GOOD.encode(),
+        GOOD.encode("utf-8-sig")[1:],
+        GOOD.encode("utf-32"),
         GOOD.replace("1}", "NaN}"),
         GOOD.replace("1}", "Infinity}"),
         GOOD.replace("1}", "-Infinity}"),
@@ -53,6 +59,7 @@ def test_a_body_that_is_not_json_is_rejected(client, body):
     response = post(client, body)
     assert response.status_code == 400
     assert response.json["message"].startswith("The body is not acceptable JSON")
+    assert not [word for word in WORDS_OF_PYTHON if word in response.json["message"]]
     assert client.get("/payments").status_code == 204
 
 
@@ -60,11 +67,31 @@ def test_a_body_that_is_not_json_is_rejected(client, body):
 def test_a_body_that_is_not_an_object_is_rejected(client, body):
     response = post(client, body)
     assert response.status_code == 422
+    assert response.json["message"] == "Send a JSON object."
     assert client.get("/payments").status_code == 204
 
 
+@pytest.mark.parametrize("path", ["/payments", "/payments/ticket-payments", f"/payments/{NOBODY}"])
+def test_each_body_has_to_be_an_object(client, path):
+    response = client.open(path, method="PUT" if path.endswith(NOBODY) else "POST", json=[1])
+    assert (response.status_code, response.json["message"]) == (422, "Send a JSON object.")
+
+
+def test_the_place_of_a_syntax_error_is_named(client):
+    assert post(client, '{"amount": 1,\n "method_id" 1}').json["message"].endswith(": see line 2, column 14.")
+
+
+@pytest.mark.parametrize("body", [GOOD, GOOD.replace("txn-1", "café"), " \n" + GOOD])
+def test_a_byte_order_mark_before_a_body_is_skipped(client, body):
+    assert post(client, b"\xef\xbb\xbf" + body.encode()).status_code == 201
+
+
 @pytest.mark.parametrize(
-    "content_type", [None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "json"]
+    "content_type",
+    [
+        *(None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "json", ","),
+        *("application/json, text/plain", "text/plain, application/json", "text/plain; a=application/json"),
+    ],
 )
 def test_a_body_without_a_json_content_type_is_rejected(client, content_type):
     response = post(client, GOOD, content_type)
@@ -88,7 +115,15 @@ def test_the_identity_content_encoding_is_accepted(client, encoding):
     assert client.post("/payments", data=GOOD, headers=headers).status_code == 201
 
 
-@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
+# As waitress joins a header that is sent twice.
+TWICE = [
+    "application/json, application/json",
+    "application/json;charset=utf-8,application/json",
+    "application/json, application/problem+json; charset=utf-8",
+]
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON", *TWICE])
 def test_a_content_type_may_have_parameters_and_upper_case(client, content_type):
     assert post(client, GOOD, content_type).status_code == 201
 

@@ -65,8 +65,8 @@ def test_an_added_currency_is_listed_last_and_served(run, client):
 
 
 def test_a_renamed_currency_keeps_its_id(run, client):
-    assert run("currencies", "rename", "EUR", "Euro").exit_code == 0
-    assert client.get(f"/payments/currencies/{EUR}").json == {"id": EUR, "acronym": "Euro"}
+    assert run("currencies", "rename", "EUR", "EURO").exit_code == 0
+    assert client.get(f"/payments/currencies/{EUR}").json == {"id": EUR, "acronym": "EURO"}
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,12 @@ def test_a_renamed_currency_keeps_its_id(run, client):
         (["methods", "rename", "Cash", "Credit Card"], "There is a payment method with this name already."),
         (["currencies", "add", "EUR", "--decimals", "2"], "There is a currency with this acronym already."),
         (["currencies", "add", "X" * 17, "--decimals", "2"], "An acronym has 1 to 16 characters and no blanks around"),
+        (["methods", "add", "Voucher\u00a0"], "A name has 1 to 64 characters and no blanks around it."),
+        (["methods", "add", "\u200bCash"], "A name has 1 to 64 characters and no blanks around it."),
+        (["methods", "rename", "Cash", "Cash\r"], "A name has 1 to 64 characters and no blanks around it."),
+        (["currencies", "add", "EUR\ufeff", "--decimals", "2"], "An acronym has 1 to 16 characters and no blanks around"),
+        (["currencies", "add", "eur", "--decimals", "2"], "An acronym is in upper case: EUR."),
+        (["currencies", "rename", "EUR", "Euro"], "An acronym is in upper case: EURO."),
         (["currencies", "rename", "XXX", "YYY"], "There is no currency 'XXX'."),
         (["currencies", "rename", "USD", "EUR"], "There is a currency with this acronym already."),
     ],

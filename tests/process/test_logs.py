@@ -166,7 +166,16 @@ def test_the_start_says_what_it_runs_on(start_server, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("trusted", "logged"), [("127.0.0.1", "10.0.0.7"), ("10.0.0.1", "127.0.0.1"), ("", "127.0.0.1")]
+    ("trusted", "logged"),
+    [
+        ("127.0.0.1", "10.0.0.7"),
+        ("127.0.0.0/8", "10.0.0.7"),
+        ("0.0.0.0/0", "10.0.0.7"),
+        ("10.0.0.1", "127.0.0.1"),
+        ("10.0.0.0/8", "127.0.0.1"),
+        ("::/0", "127.0.0.1"),
+        ("", "127.0.0.1"),
+    ],
 )
 def test_the_clients_address_comes_from_a_trusted_proxy(start_server, trusted, logged):
     server = start_server(TRUSTED_PROXY=trusted)

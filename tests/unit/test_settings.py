@@ -41,6 +41,26 @@ def test_the_log_shows_the_location_of_a_database_as_a_url(url, location):
     assert app.extensions["payments"].database.location == location
 
 
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql+psycopg", "postgresql+psycopg2", "postgres+asyncpg"])
+def test_other_schemes_of_postgresql_are_accepted(scheme):
+    url = read_settings({"JWT_SECRET": SECRET, "DATABASE_URL": f"{scheme}://till:s%40@db/payments"})["DATABASE_URL"]
+    assert url == "postgresql://till:s%40@db/payments"
+
+
+@pytest.mark.parametrize(
+    ("value", "network"),
+    [
+        ("127.0.0.1", "127.0.0.1/32"),
+        (" 172.16.0.0/12 ", "172.16.0.0/12"),
+        ("10.0.0.0/255.0.0.0", "10.0.0.0/8"),
+        ("::1", "::1/128"),
+        ("fd00::/8", "fd00::/8"),
+    ],
+)
+def test_a_trusted_proxy_is_an_address_or_a_network(value, network):
+    assert str(read_settings({"JWT_SECRET": SECRET, "TRUSTED_PROXY": value})["TRUSTED_PROXY"]) == network
+
+
 def test_settings_are_read_from_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("PAYMENTS_PORT", "8000")
     monkeypatch.setenv("PAYMENTS_DATABASE_URL", f"sqlite:///{tmp_path}/till.db")
@@ -71,6 +91,9 @@ def test_settings_are_read_from_the_environment(monkeypatch, tmp_path):
         ("DATABASE_URL", "sqlite:///:memory:"),
         ("DATABASE_URL", "sqlite:///pay\nments.db"),
         ("DATABASE_URL", "postgresql://till:secret@127.0.0.1"),
+        ("DATABASE_URL", "postgres://till:secret@127.0.0.1"),
+        ("DATABASE_URL", "postgresql+://till:secret@127.0.0.1/payments"),
+        ("DATABASE_URL", "postgresqlx://till:secret@127.0.0.1/payments"),
         ("DATABASE_URL", "postgresql://till:secret@127.0.0.1:5432/pay%0Aments"),
         ("DATABASE_URL", "postgresql://till:sec%ret@127.0.0.1/payments"),
         ("DATABASE_URL", "postgresql://till:/secret@127.0.0.1/payments"),
@@ -118,6 +141,9 @@ def test_settings_are_read_from_the_environment(monkeypatch, tmp_path):
         ("TRUSTED_PROXY", "*"),
         ("TRUSTED_PROXY", "127.0.0.1,10.0.0.1"),
         ("TRUSTED_PROXY", "300.1.1.1"),
+        ("TRUSTED_PROXY", "172.16.0.1/12"),
+        ("TRUSTED_PROXY", "172.16.0.0/33"),
+        ("TRUSTED_PROXY", "nginx/24"),
         ("JWT_LEEWAY", "-1"),
         ("JWT_LEEWAY", "301"),
         ("JWT_LEEWAY", "1e3"),
