@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 
 import peewee
 
@@ -14,6 +14,10 @@ from . import timeouts
 POLL_SECONDS = 1 / 1000
 # Every open connection to a SQLite file holds a shared lock on these bytes (https://sqlite.org/src/file/src/os.h).
 SHARED_FIRST, SHARED_SIZE = 0x40000002, 510
+
+# `time.sleep` waits until a moment of the monotonic clock, which libfaketime 0.9.10 takes for one of the wall clock: in
+# tests with a wrong clock it fails, or sleeps for days. An event that never happens waits for the right time.
+sleep = threading.Event().wait
 
 
 @contextlib.contextmanager

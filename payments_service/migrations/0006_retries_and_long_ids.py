@@ -67,11 +67,13 @@ def change_idempotency_keys(db):
     class IdempotencyKey(Model):
         method = TextField()
         path = TextField()
-        key = TextField(constraints=[Check("length(key) BETWEEN 1 AND 255")])
+        key = TextField(constraints=[Check("length(key) BETWEEN 1 AND 255", name="idempotency_key_length")])
         # The SHA-256 of the request's values, of its bytes if an earlier release stored it.
-        fingerprint = TextField(constraints=[Check("length(fingerprint) = 64")])
+        fingerprint = TextField(constraints=[Check("length(fingerprint) = 64", name="idempotency_key_fingerprint")])
         # The status and body of the stored response. They are null only during the transaction that first uses the key.
-        status = SmallIntegerField(null=True, constraints=[Check("status BETWEEN 200 AND 299")])
+        status = SmallIntegerField(
+            null=True, constraints=[Check("status BETWEEN 200 AND 299", name="idempotency_key_status")]
+        )
         answer = TextField(null=True)
         created_at = MomentField()
         # Orders the keys whatever the clock says. Keys that are stored at the same time may have the same number.

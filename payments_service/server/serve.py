@@ -90,11 +90,9 @@ def _listen(app: flask.Flask, dispatcher: Dispatcher, sockets: dict[int, Any]) -
             max_request_header_size=MAX_HEADER_BYTES + 1,
             connection_limit=_connection_limit(),
             ident=None,
-            # find_root reads X-Forwarded-Proto, also from a proxy that PAYMENTS_TRUSTED_PROXY does not name.
-            clear_untrusted_proxy_headers=False,
             send_bytes=SEND_BYTES,
             outbuf_overflow=RESPONSE_BYTES_IN_MEMORY,
-            # trust_proxy has done it.
+            # trust_proxy has read X-Forwarded-For. find_root reads X-Forwarded-Proto, also from an unnamed proxy.
             clear_untrusted_proxy_headers=False,
         )
     except (OSError, ValueError) as error:

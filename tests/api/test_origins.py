@@ -166,7 +166,7 @@ def test_several_origins_are_trusted(make_app):
     "origin",
     [
         *("capacitor://localhost", "ionic://localhost", "tauri://localhost", "app://localhost", "app://.", "app://"),
-        *("ionic://", "tauri://", "com.example.till://localhost", "chrome-extension://abcdefghijklmnop", "app://-:8080"),
+        *("ionic://", "tauri://", "com.example.till://localhost", "chrome-extension://abcdefghijklm", "app://-:80"),
     ],
 )
 def test_an_apps_own_pages_may_be_trusted(make_app, origin):

@@ -89,9 +89,9 @@ def test_an_invisible_end_of_a_new_tickets_id_is_rejected(client, add_payment, i
 def test_a_ticket_of_an_earlier_release_is_found_and_unlinked(client, add_payment, insert_link, ticket_id):
     payment_id = add_payment()
     insert_link(payment_id, ticket_id)
-    path = f"{LINKS}/by-ticket/{quote(ticket_id)}"
-    assert [found["id"] for found in client.get(path).json] == [payment_id]
-    assert [found["id"] for found in client.get("/payments", query_string={"ticket_id": ticket_id}).json] == [payment_id]
+    listed = client.get(f"{LINKS}/by-ticket/{quote(ticket_id)}")
+    filtered = client.get("/payments", query_string={"ticket_id": ticket_id})
+    assert [found["id"] for found in listed.json + filtered.json] == [payment_id] * 2
     assert client.delete(LINKS, query_string={"paymentId": payment_id, "ticketId": ticket_id}).status_code == 204
     assert tickets_of(client, payment_id) == []
 
@@ -138,7 +138,7 @@ def test_the_tickets_of_an_unknown_payment_are_not_found(client, unknown):
     assert client.get(f"{LINKS}/by-payment/{unknown}").status_code == 404
 
 
-@pytest.mark.parametrize("impossible", ["%20", "x" * 65, "%00", "a%00b"])
+@pytest.mark.parametrize("impossible", ["%20", "x" * 256, "%00", "a%00b"])
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_a_path_with_what_cannot_be_a_tickets_id_is_not_found(client, method, impossible):
     assert client.open(f"{LINKS}/by-ticket/{impossible}", method=method).status_code == 404

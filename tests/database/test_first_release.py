@@ -9,7 +9,7 @@ from ..support.engines import on_sqlite
 from ..support.history import steps, times_of
 from ..support.migrating import migrate
 from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, EUR, etag_of, payment
-from ..support.rows import load_first_release
+from ..support.rows import Rows, load_first_release
 from ..support.tokens import make_token
 
 pytestmark = pytest.mark.empty_database
@@ -118,6 +118,22 @@ def test_old_transaction_ids_stay_unique_among_new_payments(old_client):
     assert old_client.post("/payments", json=payment()).status_code == 201
     assert old_client.post("/payments", json=payment(transaction_id="lnbc-1 ")).status_code == 409
     assert len(old_client.get("/payments").json) == 4
+
+
+def test_the_tables_become_those_of_a_new_installation(old_client, rows, new_database):
+    def definitions(rows):
+        if rows.is_sqlite:
+            found = rows.all("SELECT type, name, sql FROM sqlite_master")
+        else:
+            constraints = "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+            found = rows.all(constraints) + rows.all("SELECT tablename, indexname, indexdef FROM pg_indexes")
+            columns = "SELECT table_name, column_name, data_type || is_nullable FROM information_schema.columns"
+            found += rows.all(f"{columns} WHERE table_schema = 'public'")
+        return sorted((owner, name, " ".join(text or "").split()) for owner, name, text in found)
+
+    new = Rows(new_database(migrated=True))
+    assert definitions(rows) == definitions(new)
+    new.connection.close()
 
 
 def test_an_old_transaction_id_may_be_written_back_or_mended(old_client):

@@ -84,7 +84,7 @@ def test_a_renamed_currency_keeps_its_id(run, client):
         (["methods", "add", "Voucher\u00a0"], "A name has 1 to 64 characters and no blanks around it."),
         (["methods", "add", "\u200bCash"], "A name has 1 to 64 characters and no blanks around it."),
         (["methods", "rename", "Cash", "Cash\r"], "A name has 1 to 64 characters and no blanks around it."),
-        (["currencies", "add", "EUR\ufeff", "--decimals", "2"], "An acronym has 1 to 16 characters and no blanks around"),
+        (["currencies", "add", "EUR\ufeff", "--decimals", "2"], "An acronym has 1 to 16 characters and no blanks"),
         (["currencies", "add", "eur", "--decimals", "2"], "An acronym is in upper case: EUR."),
         (["currencies", "rename", "EUR", "Euro"], "An acronym is in upper case: EURO."),
         (["currencies", "rename", "XXX", "YYY"], "There is no currency 'XXX'."),

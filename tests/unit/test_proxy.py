@@ -5,7 +5,7 @@ import pytest
 
 from payments_service.server.proxy import trust_proxy
 
-HEADERS = {"HTTP_X_FORWARDED_FOR": "203.0.113.9, 10.0.0.7", "HTTP_X_FORWARDED_PROTO": "https", "HTTP_FORWARDED": "for=a"}
+HEADERS = {"HTTP_X_FORWARDED_FOR": "192.0.2.9, 10.0.0.7", "HTTP_X_FORWARDED_PROTO": "https", "HTTP_FORWARDED": "for=x"}
 
 
 def environ_behind(network, address):
@@ -43,5 +43,4 @@ def test_the_address_is_taken_from_the_header_of_a_trusted_proxy(network, addres
     environ = environ_behind(network, address)
     assert environ["REMOTE_ADDR"] == ("10.0.0.7" if trusted else address)
     assert environ["wsgi.url_scheme"] == "http"
-    left = {name for name in HEADERS if name in environ}
-    assert left == ({"HTTP_X_FORWARDED_FOR"} if trusted else set())
+    assert HEADERS.keys() <= environ.keys()
