@@ -19,8 +19,8 @@ MAX_COOKIES = 5
 BEARER = "bearerAuth"
 # A request needs only one of them.
 SECURITY_SCHEMES = {
-    COOKIE: {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "A JWT"},
-    BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The same JWT"},
+    COOKIE: {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "The access token, a JWT"},
+    BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The access token, a JWT"},
 }
 
 logger = logging.getLogger(__name__)

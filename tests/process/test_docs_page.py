@@ -1,7 +1,11 @@
 """The page /docs in a browser"""
 import contextlib
 import json
+import os
+import shutil
+import subprocess
 import threading
+import time
 
 import pytest
 from werkzeug.exceptions import NotFound
@@ -10,6 +14,9 @@ from werkzeug.serving import make_server
 
 from ..support.browser import BROWSER, SHOWN_OPERATIONS, Page
 from ..support.engines import on_sqlite
+from ..support.payments import ENCODER, payment
+from ..support.tokens import make_token
+from ..support.waiting import wait_until
 
 pytestmark = on_sqlite
 in_a_browser = pytest.mark.skipif(not BROWSER, reason="Chromium is not installed")
@@ -20,6 +27,8 @@ FILES = {
     "swagger-ui-bundle.js": "text/javascript",
     "page.js": "text/javascript",
 }
+
+BY_COOKIE = "Signed in with this browser's cookie. Commands for curl take the token from $ACCESS_TOKEN."
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +44,7 @@ def test_every_operation_is_shown_with_its_permission(server, page):
     page.show(f"http://127.0.0.1:{server.port}/docs")
     _, document = server.request("GET", "/openapi.json")
     assert {tuple(operation) for operation in page.run(SHOWN_OPERATIONS)} == {
-        (method.upper(), path, operation["security"][0]["accessToken"][0] if "security" in operation else "")
+        (method.upper(), path, operation["security"][0]["accessToken"][0] if operation["security"] else "")
         for path, item in document["paths"].items()
         for method, operation in item.items()
         if method != "parameters"
@@ -72,10 +81,102 @@ def test_only_the_service_is_called_and_the_console_is_empty(server, page):
     page.try_out("get", "/payments/methods")
     page.try_out("post", "/payments")
     files = [f"/docs/{name}" for name in FILES]
-    assert sorted(page.asked()) == sorted(
+    assert set(page.asked()) == {
         origin + path for path in ["/docs", *files, "/openapi.json", "/payments/methods", "/payments"]
-    )
+    }
     assert page.complaints() == []
+
+
+@in_a_browser
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ("", "Not signed in. Authorize with an access token."),
+        ("not-valid", "Not signed in. The access token is not valid."),
+        (make_token(exp=1), "Not signed in. The access token has expired: refresh it."),
+        (make_token(), BY_COOKIE),
+        (make_token(permissions=[]), BY_COOKIE),
+    ],
+    ids=["none", "not valid", "expired", "valid", "without permissions"],
+)
+def test_the_page_says_whether_a_cookie_signs_in(server, page, token, said):
+    page.show(f"http://127.0.0.1:{server.port}/docs", token)
+    assert page.sign_in_status() == said
+
+
+@in_a_browser
+@pytest.mark.parametrize(
+    ("token", "said", "code"),
+    [
+        ("not valid", "Not signed in. The access token is not valid.", 401),
+        (make_token(exp=1), "Not signed in. The access token has expired: refresh it.", 401),
+        (make_token(exp=int(time.time()) + 3600), "Signed in with the token that you entered.", 201),
+        (make_token(exp=int(time.time()) + 3600, permissions=[]), "Signed in with the token that you entered.", 403),
+    ],
+    ids=["not valid", "expired", "valid", "without permissions"],
+)
+@pytest.mark.parametrize("cookie", ["", None], ids=["no cookie", "cookie"])
+def test_an_entered_token_counts_whatever_the_cookie(server, page, cookie, token, said, code):
+    page.show(f"http://127.0.0.1:{server.port}/docs", cookie)
+    page.sign_in_status()
+    page.authorize(token)
+    wait_until(lambda: page.sign_in_status() == said)
+    assert page.try_out("post", "/payments")[0] == code
+
+
+@in_a_browser
+def test_the_page_notices_that_one_is_not_signed_in_any_more(server, page):
+    page.show(f"http://127.0.0.1:{server.port}/docs")
+    assert page.sign_in_status() == BY_COOKIE
+    page.call("Network.clearBrowserCookies")
+    assert page.try_out("get", "/payments/currencies")[0] == 401
+    wait_until(lambda: page.sign_in_status() == "Not signed in. Authorize with an access token.")
+
+
+@in_a_browser
+def test_only_a_token_that_a_page_can_send_can_be_entered(server, page):
+    page.show(f"http://127.0.0.1:{server.port}/docs")
+    page.click(".btn.authorize")
+    assert page.wait_for("document.querySelector('.modal-ux-content').innerText").startswith("bearerAuth")
+    assert page.run("document.querySelectorAll('.modal-ux-content input').length") == 1
+
+
+# Characters that mean something to a shell.
+TRICKY = "it's \"5\" $HOME \\ `id` !x & table/4?"
+
+
+@in_a_browser
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+@pytest.mark.parametrize("entered", [True, False], ids=["token", "cookie"])
+def test_a_copied_command_for_curl_works(server, page, entered):
+    token = make_token(exp=int(time.time()) + 3600)
+    page.show(f"http://127.0.0.1:{server.port}/docs", "" if entered else token)
+    if entered:
+        page.authorize(token)
+    variables = {} if entered else {"ACCESS_TOKEN": token}
+
+    def run_copied():
+        command = page.copy_curl()
+        shell = ["bash", "-c", f"{command} --silent --show-error --write-out '\n%{{http_code}}'"]
+        result = subprocess.run(shell, env=os.environ | variables, capture_output=True, text=True, check=True)
+        body, _, code = result.stdout.rpartition("\n")
+        return int(code), json.loads(body)
+
+    # Not the example: its transaction_id could not be used twice.
+    body = ENCODER.encode(payment(transaction_id="")).decode()
+    payment_id = json.loads(page.try_out("post", "/payments", body=body)[1])["id"]
+    code, copied = run_copied()
+    assert code == 201
+    assert {listed["id"] for listed in server.request("GET", "/payments")[1]} == {payment_id, copied["id"]}
+
+    server.request("POST", "/payments/ticket-payments", {"payment_id": payment_id, "ticket_id": TRICKY})
+    page.show(f"http://127.0.0.1:{server.port}/docs", "" if entered else token)
+    if entered:
+        page.authorize(token)
+    path = "/payments/ticket-payments/by-ticket/{ticket_id}"
+    assert page.try_out("get", path, ticket_id=TRICKY)[0] == 200
+    code, copied = run_copied()
+    assert (code, [listed["ticket_id"] for listed in copied]) == (200, [TRICKY])
 
 
 @pytest.fixture
@@ -92,6 +193,18 @@ def serve():
             return f"http://127.0.0.1:{server.port}"
 
         yield serve
+
+
+@in_a_browser
+def test_the_page_calls_where_it_is_from_whatever_the_document_says(app, serve, page):
+    def proxied(environ, start_response):
+        return app(environ | {"HTTP_HOST": "internal:8080"}, start_response)
+
+    address = serve(proxied)
+    page.show(f"{address}/docs")
+    assert page.try_out("get", "/payments/methods")[0] == 200
+    assert page.complaints() == []
+    assert f"'{address}/payments/methods'" in page.copy_curl()
 
 
 @in_a_browser

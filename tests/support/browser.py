@@ -98,22 +98,63 @@ SHOWN_OPERATIONS = """[...document.querySelectorAll(".opblock")].map(block => [
 
 
 class Page(Browser):
-    """The page /docs in a browser that is signed in."""
+    """The page /docs in a browser."""
 
-    def show(self, address):
-        """Sign in and show the page at an address."""
+    def show(self, address, token=None):
+        """Show the page at an address, signed in by a cookie with a token, by default one that grants everything."""
         self.open()
-        cookie = {"name": "accessToken", "value": make_token(), "httpOnly": True, "sameSite": "Lax"}
-        self.call("Network.setCookie", url=address, **cookie)
+        self.call("Network.clearBrowserCookies")
+        cookie = {"name": "accessToken", "value": make_token() if token is None else token}
+        if token != "":
+            self.call("Network.setCookie", url=address, **cookie, httpOnly=True, sameSite="Lax")
         self.call("Page.navigate", url=address)
         self.wait_for("document.querySelectorAll('.opblock').length")
 
-    def try_out(self, method, path):
-        """Expand an operation, execute it with its example, and return the status and the body that are shown."""
+    def sign_in_status(self):
+        """Return what the page says of the sign-in."""
+        return self.wait_for("document.querySelector('.sign-in').innerText")
+
+    def authorize(self, token):
+        """Enter a token."""
+        self.click(".btn.authorize")
+        self.wait_for("!!document.querySelector('#auth-bearer-value')")
+        self.run("document.querySelector('#auth-bearer-value').focus()")
+        self.call("Input.insertText", text=token)
+        self.click(".modal-btn.authorize")
+        self.wait_for("!document.querySelector('#auth-bearer-value')")
+        self.click(".btn-done")
+
+    def click(self, selector):
+        """Click an element as a user does, so that the page may use the clipboard."""
+        script = f"document.querySelector('{selector}').click()"
+        self.call("Runtime.evaluate", expression=script, userGesture=True)
+
+    def copy_curl(self):
+        """Copy the command for curl that is shown, and return what the clipboard has."""
+        self.call("Browser.grantPermissions", permissions=["clipboardReadWrite"])
+        self.call("Page.bringToFront")
+        self.click(".curl-command .copy-to-clipboard button")
+        self.run("navigator.clipboard.readText().then(text => { window.copied = text; })")
+        return self.wait_for("window.copied")
+
+    def try_out(self, method, path, **inputs):
+        """Expand an operation, execute it with its example, and return the status and the body that are shown.
+
+        `inputs` has texts for its parameters, and for its `body`.
+        """
         block = f"document.querySelector('.opblock-{method}:has([data-path=\"{path}\"])')"
-        for button in (".opblock-summary-control", ".try-out__btn", ".execute"):
+        for button in (".opblock-summary-control", ".try-out__btn"):
             self.wait_for(f"!!{block}.querySelector('{button}')")
             self.run(f"{block}.querySelector('{button}').click()")
+        for name, text in inputs.items():
+            field = ".body-param__text" if name == "body" else f"tr[data-param-name={name}] input"
+            self.wait_for(f"!!{block}.querySelector('{field}')")
+            self.run(f"{block}.querySelector('{field}').select()")
+            self.call("Input.insertText", text=text)
+            # The page reads it at once when the user goes on.
+            self.run("document.activeElement.blur()")
+        self.wait_for(f"!!{block}.querySelector('.execute')")
+        self.run(f"{block}.querySelector('.execute').click()")
         shown = f"{block}.querySelector('.live-responses-table .response')"
         self.wait_for(f"!!{shown}?.querySelector('pre')")
         return (
