@@ -10,7 +10,7 @@ from payments_client.api.ticket_payments import link_ticket, unlink_ticket
 from payments_client.models import ChangedPayment, ErrorBody, PaymentInput, TicketPayment, TicketPaymentInput
 
 base_url, token = sys.argv[1:]
-client = AuthenticatedClient(base_url, token=f"accessToken={token}", prefix="", auth_header_name="Cookie")
+client = AuthenticatedClient(base_url, token)
 
 fields = {
     "method_id": "01950000-0000-7000-8000-000000000001",

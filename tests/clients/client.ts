@@ -9,7 +9,7 @@ type Payment = components["schemas"]["Payment"];
 type PaymentInput = components["schemas"]["PaymentInput"];
 
 const [baseUrl, token] = process.argv.slice(2);
-const {GET, POST, PUT, DELETE} = createClient<paths>({baseUrl, headers: {Cookie: `accessToken=${token}`}});
+const {GET, POST, PUT, DELETE} = createClient<paths>({baseUrl, headers: {Authorization: `Bearer ${token}`}});
 
 const body: PaymentInput = {
     method_id: "01950000-0000-7000-8000-000000000001",

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from payments_service.web.error_handlers import MESSAGES
 
 from ..support.api_page import run_curl_commands
+from ..support.browser import BROWSER, Page
 from ..support.engines import on_postgresql, on_sqlite
 from ..support.nginx import NGINX, SITE, Nginx, example, free_port
 from ..support.payments import CASH, ENCODER, EUR, payment
@@ -138,6 +139,34 @@ def test_a_script_follows_locations_and_pages_through_nginx(start_server, start_
             amounts += [listed["amount"] for listed in response.json()]
             page = response.links.get("next", {}).get("url")
     assert amounts == [0, 1, 2]
+
+
+@on_sqlite
+@pytest.mark.skipif(not BROWSER, reason="Chromium is not installed")
+def test_a_browser_follows_locations_and_pages_through_nginx(server, start_nginx, tmp_path):
+    nginx = start_nginx(server.port)
+    with contextlib.closing(Page(tmp_path)) as page:
+        page.show(f"http://127.0.0.1:{nginx.port}/docs")
+        page.run(
+            """(async () => {
+                const headers = {"Content-Type": "application/json"};
+                const got = {created: [], listed: []};
+                for (const amount of [0, 1, 2]) {
+                    const body = JSON.stringify({method_id: "%s", currency_id: "%s", amount});
+                    const created = await fetch("/payments", {method: "POST", headers, body});
+                    const located = await fetch(created.headers.get("Location"));
+                    got.created.push((await located.json()).amount);
+                }
+                for (let address = "/payments?limit=2"; address;) {
+                    const response = await fetch(address);
+                    got.listed.push(...(await response.json()).map(payment => payment.amount));
+                    address = /<(.*)>; rel="next"/.exec(response.headers.get("Link") ?? "")?.[1];
+                }
+                window.got = got;
+            })()"""
+            % (CASH, EUR)
+        )
+        assert page.wait_for("window.got") == {"created": [0, 1, 2], "listed": [0, 1, 2]}
 
 
 @on_sqlite
