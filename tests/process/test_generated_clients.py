@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 
 from ..support.engines import on_one_engine
+from ..support.guides import API_GUIDE, blocks, section
 from ..support.project import PROJECT
 from ..support.tokens import make_token
 
@@ -92,8 +93,12 @@ def test_a_generated_typescript_client_works(document, root, tmp_path):
     for name in ("package.json", "client.ts"):
         shutil.copy(CLIENTS / name, tmp_path)
     run(NODE_PROGRAMS / "openapi-typescript", document, "--output", tmp_path / "schema.d.ts")
+    # The guide's example has to compile too.
+    (example,) = blocks(section(API_GUIDE, "Generated clients"), "ts")
+    (tmp_path / "example.ts").write_text(f"declare const accessToken: string;\n{example}\nexport const got = data;\n")
+    shutil.copy(tmp_path / "schema.d.ts", tmp_path / "payments.d.ts")
     options = ["--strict", "--noUncheckedIndexedAccess", "--target", "es2022", "--module", "nodenext"]
-    run(NODE_PROGRAMS / "tsc", *options, "--outDir", tmp_path, tmp_path / "client.ts")
+    run(NODE_PROGRAMS / "tsc", *options, "--outDir", tmp_path, tmp_path / "client.ts", tmp_path / "example.ts")
     assert json.loads(run("node", tmp_path / "client.js", root, make_token()), parse_float=Decimal) == RESULTS
 
 
@@ -104,3 +109,7 @@ def test_a_generated_python_client_works(document, root, tmp_path):
     run(PYTHON_PROGRAMS / "openapi-python-client", "generate", "--fail-on-warning", "--path", document, *package)
     output = run(PYTHON_PROGRAMS / "python", tmp_path / "client.py", root, make_token())
     assert json.loads(output, parse_float=Decimal) == RESULTS
+    (example,) = blocks(section(API_GUIDE, "Generated clients"), "python")
+    example = f"access_token = {make_token()!r}\n{example}\nassert response.status_code == 204\n"
+    (tmp_path / "example.py").write_text(example.replace("http://127.0.0.1:9154", root))
+    run(PYTHON_PROGRAMS / "python", tmp_path / "example.py")
