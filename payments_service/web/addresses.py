@@ -1,4 +1,6 @@
 """The address at which clients reach the service."""
+from urllib.parse import quote
+
 import flask
 
 
@@ -14,4 +16,5 @@ def find_root() -> str:
         scheme = request.scheme
     # request.host is "" for a host that Werkzeug finds invalid, and lacks the scheme's default port.
     host = request.headers.get("Host") if request.host else None
-    return f"{scheme}://{host}{request.script_root}" if host else request.script_root
+    prefix = quote(request.script_root)
+    return f"{scheme}://{host}{prefix}" if host else prefix

@@ -79,10 +79,13 @@ def test_the_document_names_where_the_client_reaches_it(client, sent, root):
 
 
 @on_one_engine
-def test_addresses_of_a_mounted_service_have_its_prefix(client, insert_payments):
+@pytest.mark.parametrize(
+    ("prefix", "shown"), [("pos", "pos"), ("a b/caf\u00e9", "a%20b/caf%C3%A9"), ("\u4f1a", "%E4%BC%9A")]
+)
+def test_addresses_of_a_mounted_service_have_its_prefix(client, insert_payments, prefix, shown):
     insert_payments({"transaction_id": "txn-1"}, {"transaction_id": "txn-2", "id": OTHER_ID})
-    mounted = {"base_url": "http://localhost/pos"}
+    mounted, root = {"base_url": f"http://localhost/{prefix}"}, f"http://localhost/{shown}"
     created = client.post("/payments", json=payment(transaction_id=""), **mounted)
-    assert created.headers["Location"] == f"http://localhost/pos/payments/{created.json['id']}"
-    assert client.get("/payments?limit=1", **mounted).headers["Link"].startswith("<http://localhost/pos/payments?")
-    assert client.get("/openapi.json", **mounted).json["servers"] == [{"url": "http://localhost/pos"}]
+    assert created.headers["Location"] == f"{root}/payments/{created.json['id']}"
+    assert client.get("/payments?limit=1", **mounted).headers["Link"].startswith(f"<{root}/payments?")
+    assert client.get("/openapi.json", **mounted).json["servers"] == [{"url": root}]

@@ -28,6 +28,8 @@ FILES = {
     "page.js": "text/javascript",
 }
 
+# Tokens that are made before the first test are used long after.
+LATER = int(time.time()) + 24 * 60 * 60
 BY_COOKIE = "Signed in with this browser's cookie. Commands for curl take the token from $ACCESS_TOKEN."
 
 
@@ -94,8 +96,8 @@ def test_only_the_service_is_called_and_the_console_is_empty(server, page):
         ("", "Not signed in. Authorize with an access token."),
         ("not-valid", "Not signed in. The access token is not valid."),
         (make_token(exp=1), "Not signed in. The access token has expired: refresh it."),
-        (make_token(), BY_COOKIE),
-        (make_token(permissions=[]), BY_COOKIE),
+        (make_token(exp=LATER), BY_COOKIE),
+        (make_token(exp=LATER, permissions=[]), BY_COOKIE),
     ],
     ids=["none", "not valid", "expired", "valid", "without permissions"],
 )
@@ -110,8 +112,8 @@ def test_the_page_says_whether_a_cookie_signs_in(server, page, token, said):
     [
         ("not valid", "Not signed in. The access token is not valid.", 401),
         (make_token(exp=1), "Not signed in. The access token has expired: refresh it.", 401),
-        (make_token(exp=int(time.time()) + 3600), "Signed in with the token that you entered.", 201),
-        (make_token(exp=int(time.time()) + 3600, permissions=[]), "Signed in with the token that you entered.", 403),
+        (make_token(exp=LATER), "Signed in with the token that you entered.", 201),
+        (make_token(exp=LATER, permissions=[]), "Signed in with the token that you entered.", 403),
     ],
     ids=["not valid", "expired", "valid", "without permissions"],
 )
@@ -149,7 +151,7 @@ TRICKY = "it's \"5\" $HOME \\ `id` !x & table/4?"
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 @pytest.mark.parametrize("entered", [True, False], ids=["token", "cookie"])
 def test_a_copied_command_for_curl_works(server, page, entered):
-    token = make_token(exp=int(time.time()) + 3600)
+    token = make_token(exp=LATER)
     page.show(f"http://127.0.0.1:{server.port}/docs", "" if entered else token)
     if entered:
         page.authorize(token)

@@ -21,6 +21,9 @@ from .tokens import make_token
 class Server:
     """`python wsgi.py` in a process of its own, on a free port, with its log in `log`."""
 
+    # With the host "*" there is an address of each family, each with a port of its own.
+    host_pattern = r"[\d.]+"
+
     def __init__(
         self,
         project: Path,
@@ -37,8 +40,8 @@ class Server:
         )
         self.log: list[str] = []
         self.port = 0
-        # With the host "*" there is an address of each family, each with a port of its own.
-        self.host_pattern = r"\[\S+\]" if ":" in settings.get("HOST", "") else r"[\d.]+"
+        if ":" in settings.get("HOST", ""):
+            self.host_pattern = r"\[\S+\]"
         self.serves_or_ended = threading.Event()
         self.reader = threading.Thread(target=self.read_log, daemon=True)
         self.reader.start()
