@@ -21,7 +21,8 @@ def back_up(directory: Path, keep: int | None, progress: Progress) -> Path:
     """Write a backup of the current application's database into `directory` and return its path.
 
     It holds all payments that were acknowledged before this call. The folder is created if it does not exist. Of this
-    engine's backups in the folder, only the newest `keep` stay; with None, all stay. Raises `BackupError`.
+    engine's backups in the folder, only `keep` stay: this one always, then the newest ones, and those that are dated in
+    the future last. With None, all stay. Raises `BackupError`.
     """
     suffix = ".db" if _is_sqlite() else ".dump"
     with _raise_backup_errors():
@@ -65,7 +66,10 @@ def _timestamp() -> str:
 def _delete_old(newest: Path, keep: int) -> None:
     name = re.compile(r"payments-\d{8}T\d{6}Z" + re.escape(newest.suffix))
     # The new backup always stays. Its name may sort first: without a battery, a clock may have lost years.
-    others = sorted(path for path in newest.parent.iterdir() if name.fullmatch(path.name) and path != newest)
+    others = [path for path in newest.parent.iterdir() if name.fullmatch(path.name) and path != newest]
+    # Backups that were made while the clock was ahead would stay for as long as it was, in the place of newer ones.
+    now = f"payments-{_timestamp()}{newest.suffix}"
+    others.sort(key=lambda path: (path.name <= now, path.name))
     for path in others[: max(0, len(others) - (keep - 1))]:
         path.unlink()
 

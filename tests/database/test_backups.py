@@ -11,6 +11,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -21,6 +22,7 @@ from payments_service.backups import files, sqlite as sqlite_backups
 
 from ..support.clients import client_of
 from ..support.engines import on_postgresql, on_sqlite
+from ..support.faketime import needs_faketime
 from ..support.migrating import migrate
 from ..support.payments import payment
 from ..support.pgbouncer import PGBOUNCER, PgBouncer
@@ -115,9 +117,9 @@ def file(database_url):
     return Path(database_url.removeprefix("sqlite:///"))
 
 
-def flask(*args, url, **options):
-    """Run a command in a process of its own."""
-    command = [sys.executable, "-m", "flask", "--app", "wsgi", *map(str, args)]
+def flask(*args, url, below=(), **options):
+    """Run a command in a process of its own, if wanted below another command."""
+    command = [*below, sys.executable, "-m", "flask", "--app", "wsgi", *map(str, args)]
     settings = environment(DATABASE_URL=url, JWT_SECRET=SECRET)
     return subprocess.run(command, cwd=PROJECT, env=settings, text=True, **{"capture_output": True} | options)
 
@@ -239,6 +241,19 @@ def test_the_new_backup_is_kept_even_if_the_clock_is_behind(pay, back_up, tmp_pa
     monkeypatch.setattr(backups, "_timestamp", lambda: "19700101T000000Z")
     made = back_up("--keep", "2").name
     assert names(tmp_path / "backups") == [made, newer[1]]
+
+
+@needs_faketime
+def test_backups_dated_in_the_future_are_deleted_first(database_url, clock, pay, tmp_path):
+    pay()
+    made = []
+    for hours in (-3, 9000, 9001, -2, -1, 0):
+        clock.set(timedelta(hours=hours))
+        options = ["backup", tmp_path / "backups", "--keep", "3"]
+        result = flask(*options, url=database_url, below=clock.command, check=True)
+        made.append(Path(result.stdout.removesuffix("\n")).name)
+        assert made[-1] in names(tmp_path / "backups")
+    assert names(tmp_path / "backups") == sorted(made[-3:])
 
 
 @pytest.mark.parametrize("keep", ["0", "-1", "all"])
