@@ -1,9 +1,11 @@
 """The entry point: `python wsgi.py` starts the service, `flask --app wsgi` runs a command."""
+import contextlib
 import logging
 import os
 import sys
 
 from payments_service import SettingError, UnusableDatabase, __version__, create_app, database, logs, server
+from payments_service.web.clock import check_clock
 from payments_service.web.runtime import runtime
 
 # Only the service's own user may read the files that it creates.
@@ -29,6 +31,9 @@ def main() -> None:
         source.renew()
         fields = {"version": __version__, "database": database.current.location, "keys": source.algorithms}
         logging.info("Starting", extra=fields | {"keys_from": source.name})
+        # Whatever fails here fails again, with its reason, at the first request.
+        with contextlib.suppress(*database.DATABASE_FAULTS):
+            check_clock()
     server.serve(app)
 
 

@@ -11,3 +11,9 @@ class HealthSchema(ResponseSchema):
     """The state of the service."""
 
     status = fields.String(required=True)
+
+
+class ReadinessSchema(HealthSchema):
+    """The state of the service, and what may be wrong although it can record payments."""
+
+    warnings = fields.List(fields.String(), metadata={"description": "Absent if there are none"})

@@ -1,6 +1,6 @@
 """Every query and every transaction, a module a noun. Knows nothing of HTTP."""
-from . import currencies, health, history, idempotency, listing, methods, payments, ticket_payments
+from . import clock, currencies, health, history, idempotency, listing, methods, payments, ticket_payments
 
 __all__ = [
-    "currencies", "health", "history", "idempotency", "listing", "methods", "payments", "ticket_payments",
+    "clock", "currencies", "health", "history", "idempotency", "listing", "methods", "payments", "ticket_payments",
 ]

@@ -76,12 +76,6 @@ def _insert() -> ModelInsert:
     return History.insert({field: placeholder(field) for field in columns})
 
 
-def find_latest_time() -> datetime | None:
-    """Return the time of the newest entry, None if there is none."""
-    latest: datetime | None = History.select(History.at).order_by(History.id.desc()).limit(1).scalar()
-    return latest
-
-
 def exists(payment_id: UUID | None) -> bool:
     """Tell whether a payment has a history."""
     return bool(History.select().where(History.payment_id == payment_id).exists())

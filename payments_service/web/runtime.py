@@ -23,6 +23,8 @@ class Runtime:
     tokens: TokenReader
     # Taken by each thread that sends a long list: half of the threads at most, because payments need the rest.
     long_lists: threading.BoundedSemaphore
+    # Set while the clock seems wrong, so that a monitor that asks every few seconds does not fill the log.
+    clock_fault_is_logged: threading.Event
 
 
 def runtime() -> Runtime:
@@ -63,5 +65,6 @@ def init_app(app: flask.Flask) -> None:
         metrics=metrics,
         tokens=TokenReader(app.config, read_keys(app.config)),
         long_lists=threading.BoundedSemaphore(max(1, threads // 2)),
+        clock_fault_is_logged=threading.Event(),
     )
     set_database_finder(find_database)

@@ -1,6 +1,7 @@
 """/health and /metrics"""
 import os
 import re
+from datetime import datetime, timedelta, timezone
 
 import peewee
 import pytest
@@ -10,7 +11,8 @@ from payments_service.database import sqlite
 
 from ..support.clients import client_of
 from ..support.engines import on_postgresql, on_sqlite
-from ..support.payments import payment
+from ..support.payments import ID, payment
+from ..support.rows import stored
 from ..support.tokens import make_token
 
 
@@ -227,3 +229,18 @@ def test_health_and_metrics_hold_no_secret(probe, client):
     client.post("/payments", json=payment(transaction_id="guest-of-table-5"), headers={"X-Request-Id": "till-1"})
     text = probe.get("/metrics").text + probe.get("/health/ready").text
     assert not [secret for secret in ("guest-of-table-5", "till-1", "sqlite:", "postgresql:") if secret in text]
+
+
+def test_no_table_with_times_hides_that_the_clock_is_behind(probe, client, add_payment, rows):
+    add_payment()
+    ahead = (datetime.now(timezone.utc) + timedelta(days=1)).isoformat(sep=" ", timespec="microseconds")
+    key = {"user_id": "12", "method": "POST", "path": "/payments", "key": "key-1", "body_sha256": "x" * 64}
+    entry = {"payment_id": stored(ID), "request_id": "request-1", "action": "deleted", "before": "{}"}
+    assert probe.get("/health/ready").json == {"status": "ready"}
+    for table, row, column in (("idempotency_key", key, "created_at"), ("history", entry, "at")):
+        rows.insert(table, row | {column: ahead})
+        # Recorded with the clock as it is now.
+        add_payment()
+        (warning,) = probe.get("/health/ready").json["warnings"]
+        assert "behind the newest moment stored" in warning
+        rows.execute("DELETE FROM idempotency_key")

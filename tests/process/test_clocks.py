@@ -1,14 +1,19 @@
 """Clocks that are wrong, or are set while the service runs"""
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
+from ..support.engines import on_postgresql
 from ..support.faketime import FakeClock, needs_faketime
 from ..support.payments import payment
+from ..support.project import PROJECT, environment
 from ..support.server import Server
-from ..support.tokens import make_token
+from ..support.tokens import SECRET, make_token
+from ..support.waiting import wait_until
 
 pytestmark = needs_faketime
 
@@ -48,7 +53,7 @@ def link(server: Server, payment_id: str, ticket_id: str) -> None:
 
 @pytest.mark.parametrize(
     "clocks",
-    [(timedelta(), -timedelta(days=8), -timedelta(days=24)), (YEAR, timedelta()), (timedelta(), -20 * YEAR, YEAR)],
+    [(timedelta(), -timedelta(days=8), -timedelta(days=24)), (YEAR, timedelta()), (timedelta(), -5 * YEAR, YEAR)],
     ids=["ever further behind", "ahead, then right", "from behind to ahead"],
 )
 def test_later_payments_follow_whatever_the_clock_says(start, clocks):
@@ -92,3 +97,79 @@ def test_tickets_are_in_the_order_of_linking(start, clock):
         link(server, payment_id, ticket_id)
     links = server.request("GET", f"/payments/ticket-payments/by-payment/{payment_id}", Cookie=COOKIE)[1]
     assert [found["ticket_id"] for found in links] == tickets
+
+
+def warnings_of(server: Server) -> list[str]:
+    """Return the warnings of the readiness check."""
+    status, body = server.request("GET", "/health/ready")
+    assert (status, body["status"]) == (200, "ready")
+    return body.get("warnings", [])
+
+
+def logged_by(server: Server) -> list[str]:
+    """Return the warnings about the clock that a server has logged so far."""
+    return [line for line in server.log if "level=warning" in line and "clock" in line]
+
+
+def diagnose(database_url: str, clock: FakeClock) -> tuple[int, list[str]]:
+    """Run the doctor. Return its exit code and its lines about the clock."""
+    command = [*clock.command, sys.executable, "-m", "flask", "--app", "wsgi", "doctor"]
+    settings = environment(DATABASE_URL=database_url, JWT_SECRET=SECRET)
+    result = subprocess.run(command, cwd=PROJECT, env=settings, capture_output=True, text=True)
+    return result.returncode, [line for line in result.stdout.splitlines() if " clock:" in line]
+
+
+def test_a_right_clock_is_no_warning(start, database_url, clock):
+    server = start(timedelta())
+    record(server)
+    assert warnings_of(server) == []
+    assert not logged_by(server)
+    code, (line,) = diagnose(database_url, clock)
+    assert line.startswith("ok ")
+
+
+@pytest.mark.parametrize("behind", [timedelta(minutes=6), timedelta(days=8), 5 * YEAR], ids=str)
+def test_a_clock_that_is_behind_is_a_warning_and_a_fault(start, database_url, clock, behind):
+    record(start(timedelta()))
+    server = start(-behind)
+    assert logged_by(server)
+    # A payment recorded meanwhile hides nothing.
+    record(server)
+    assert any("behind the newest moment stored" in warning for warning in warnings_of(server))
+    code, lines = diagnose(database_url, clock)
+    assert code == 1
+    assert lines
+    assert all(line.startswith("fault ") for line in lines)
+
+
+def test_a_clock_without_a_battery_is_a_warning(start, database_url, clock):
+    server = start(-56 * YEAR)
+    assert any("is in the past" in warning for warning in warnings_of(server))
+    assert logged_by(server)
+    assert diagnose(database_url, clock)[0] == 1
+
+
+@on_postgresql
+@pytest.mark.parametrize("ahead", [YEAR, timedelta(hours=1), -timedelta(hours=1)], ids=str)
+def test_a_clock_that_differs_from_the_servers_is_a_warning(start, database_url, clock, ahead):
+    server = start(ahead)
+    (warning,) = warnings_of(server)
+    assert f"{'ahead of' if ahead > timedelta() else 'behind'} the database server's clock" in warning
+    assert logged_by(server)
+    code, (line,) = diagnose(database_url, clock)
+    assert code == 1
+    assert "the database server's clock" in line
+
+
+def test_a_clock_set_back_while_it_runs_is_logged_once(start, clock):
+    server = start(timedelta())
+    record(server)
+    for times in (1, 2):
+        clock.set(-timedelta(days=8))
+        for _ in range(3):
+            assert warnings_of(server)
+        wait_until(lambda: len(logged_by(server)) >= times)
+        clock.set(timedelta())
+        assert warnings_of(server) == []
+    server.stop()
+    assert len([line for line in logged_by(server) if "newest moment stored" in line]) == 2
