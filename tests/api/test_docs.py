@@ -99,7 +99,11 @@ PUBLIC += ["/openapi.json", "/health/live", "/health/ready", "/metrics"]
 
 @pytest.mark.parametrize("path", PUBLIC)
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "MADEUP"])
-@pytest.mark.parametrize("token", [None, "not valid", make_token(exp=int(time.time()) + 24 * 60 * 60)], ids=["no token", "bad token", "token"])
+@pytest.mark.parametrize(
+    "token",
+    [None, "not valid", make_token(exp=int(time.time()) + 24 * 60 * 60)],
+    ids=["no token", "bad token", "token"],
+)
 def test_public_addresses_are_only_for_reading(app, get, path, method, token):
     client = client_of(app, token) if token else app.test_client()
     response = client.open(path, method=method)
