@@ -37,5 +37,18 @@ def main() -> None:
     server.serve(app)
 
 
+def report_pending_migrations() -> None:
+    """Log an error unless the database is up to date."""
+    # Whatever fails here fails again, with its reason, at the first request.
+    with app.app_context(), contextlib.suppress(*database.DATABASE_FAULTS):
+        if not database.current.exists() or database.pending_migrations():
+            logging.error("The database is not up to date: run `flask --app wsgi migrate`")
+    # Servers that fork must not share a connection.
+    database.close(app)
+
+
 if __name__ == "__main__":
     main()
+elif os.environ.get("FLASK_RUN_FROM_CLI") != "true":
+    # Another WSGI server serves `app`, and runs no migrations.
+    report_pending_migrations()

@@ -12,6 +12,7 @@
     ├── NotJson                     415
     ├── Invalid                     422
     ├── KeyReused                   422
+    ├── NotMigrated                 503, without Retry-After
     └── Unavailable                 503, with Retry-After
         ├── NotReady
         ├── KeysUnavailable
@@ -30,6 +31,10 @@ class PaymentsError(Exception):
     """An error that the response reports: `status` is its HTTP status, and the message says what to do."""
 
     status: ClassVar[HTTPStatus]
+
+    def explain(self) -> str:
+        """Return why, for the log: it quotes no value of the request."""
+        return str(self)
 
 
 class MalformedBody(PaymentsError):
@@ -51,6 +56,10 @@ class TokenRejected(NotSignedIn):
         super().__init__("The access token has expired: refresh it." if expired else "The access token is not valid.")
         self.reason = reason
         self.expired = expired
+
+    def explain(self) -> str:
+        """Return the reason."""
+        return self.reason
 
 
 class NotPermitted(PaymentsError):
@@ -116,6 +125,10 @@ class KeyReused(PaymentsError):
             "this request is recorded too."
         )
 
+    def explain(self) -> str:
+        """Return why, without what is recorded under the key."""
+        return "The Idempotency-Key was used with other values."
+
 
 class Unavailable(PaymentsError):
     """The service cannot do it now; the same request may succeed later."""
@@ -133,6 +146,15 @@ class KeysUnavailable(Unavailable):
 
 class Busy(Unavailable):
     """Too many expensive requests run at once."""
+
+
+class NotMigrated(PaymentsError):
+    """The database lacks migrations. A retry does not help until somebody runs them."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def __init__(self) -> None:
+        super().__init__("The database is not up to date: run `flask --app wsgi migrate`, or start wsgi.py.")
 
 
 class SettingError(Exception):

@@ -22,14 +22,22 @@ def log_request(response: flask.Response) -> flask.Response:
     """Log the request by its route. Its cookies, body, path and query may be confidential."""
     request = flask.request
     fields = {
-        "address": request.remote_addr,
+        "address": format_address(request.remote_addr or ""),
         "method": request.method,
         "route": request.url_rule.rule if request.url_rule else None,
         "status": response.status_code,
         "ms": round(request_state().seconds * 1000, 1),
     }
+    state = request_state()
+    if state.reason:
+        fields["reason"] = state.reason
     logger.info("request", extra=fields)
     return response
+
+
+def format_address(address: str) -> str:
+    """Return an address, an IPv4-mapped one (::ffff:203.0.113.9) as the IPv4 address: a socket for IPv6 shows those."""
+    return address.removeprefix("::ffff:") if "." in address else address
 
 
 class LineFormatter(logging.Formatter):

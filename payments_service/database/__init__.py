@@ -3,15 +3,15 @@ from typing import Any
 
 from .current import current, set_database_finder
 from .faults import DATABASE_FAULTS, is_outage
-from .migrating import migrate, pending_migrations
+from .migrating import lacks_migrations, migrate, pending_migrations
 from .queries import placeholder, prepared
 from .transactions import RetryWrite, on_commit, write, write_around
 from .triggers import find_changed_triggers, find_further_triggers
 
 __all__ = [
     "DATABASE_FAULTS", "RetryWrite", "close", "current", "find_changed_triggers", "find_further_triggers", "is_outage",
-    "migrate", "on_commit", "pending_migrations", "placeholder", "prepared", "set_database_finder", "write",
-    "write_around",
+    "lacks_migrations", "migrate", "on_commit", "pending_migrations", "placeholder", "prepared", "set_database_finder",
+    "write", "write_around",
 ]
 
 # The key of `app.extensions` for what the service keeps with an application.

@@ -10,6 +10,8 @@ from .current import current
 from .faults import error_code
 from .triggers import find_changed_triggers
 
+# A table or a column is missing: SQLite's general error, and PostgreSQL's SQLSTATEs.
+MISSING_TABLES = {"SQLITE_ERROR", "42P01", "42703"}
 # PostgreSQL's SQLSTATE.
 INSUFFICIENT_PRIVILEGE = "42501"
 CHANGED_TRIGGERS = (
@@ -53,6 +55,16 @@ def _run_pending() -> list[str]:
             raise
         advice = f"run migrate as the role that owns the tables, to add {', '.join(pending)}"
         raise UnusableDatabase(f"{error}: {advice}") from error
+
+
+def lacks_migrations(error: Exception) -> bool:
+    """Tell whether an error comes from a table or column that a pending migration adds."""
+    if error_code(error) not in MISSING_TABLES:
+        return False
+    try:
+        return bool(pending_migrations())
+    except (peewee.PeeweeException, sqlite3.Error):
+        return False
 
 
 def pending_migrations() -> list[str]:

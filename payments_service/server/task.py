@@ -7,6 +7,7 @@ from typing import Any
 import uuid_utils
 from waitress.task import ErrorTask, WSGITask
 
+from ..logs import format_address
 from ..web.error_handlers import make_error_body
 from ..web.request_state import QUEUE_SECONDS
 from ..web.responses import DEFAULT_HEADERS
@@ -32,7 +33,8 @@ class JsonErrorTask(ErrorTask):
         self.response_headers += headers.items()
         self.set_close_on_finish()
         self.content_length = len(body)
-        logger.info("request", extra={"address": self.channel.addr[0], "status": code, "request_id": request_id})
+        fields = {"address": format_address(self.channel.addr[0]), "status": code, "reason": error["message"]}
+        logger.info("request", extra=fields | {"request_id": request_id})
         self.write(body)
 
 

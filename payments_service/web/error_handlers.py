@@ -9,9 +9,10 @@ import flask_smorest
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import quote_etag
 
-from ..database import DATABASE_FAULTS, is_outage
+from ..database import DATABASE_FAULTS, is_outage, lacks_migrations
 from ..errors import (
-    Invalid, NotSignedIn, PaymentsError, PreconditionFailed, TokenRejected, TransactionIdTaken, Unavailable,
+    Invalid, NotMigrated, NotSignedIn, PaymentsError, PreconditionFailed, TokenRejected, TransactionIdTaken,
+    Unavailable,
 )
 from ..schemas.errors import ErrorBodySchema
 from ..tokens.permissions import Permission
@@ -35,6 +36,9 @@ MESSAGES = {
     500: "The service failed; its log says why.",
     501: "The service does not know this transfer encoding.",
 }
+
+# What marshmallow says of each.
+UNKNOWN_FIELD = ["Unknown field."]
 
 ErrorResponse = tuple[dict[str, Any], int, dict[str, str]]
 
@@ -76,12 +80,15 @@ class Api(flask_smorest.Api):
         code = error.code or 500
         # webargs keeps marshmallow's messages, by location and field, in `data`.
         errors = _make_encodable(getattr(error, "data", {}).get("messages", {}))
-        return make_error_body(code, _join_messages(errors), errors), code, headers
+        body = make_error_body(code, _join_messages(errors), errors)
+        request_state().reason = _join_messages(_name_unknown_fields(errors)) or body["message"]
+        return body, code, headers
 
 
 def handle_payments_error(error: PaymentsError) -> ErrorResponse:
     """Return the response to an error of the service, with the error's status."""
     message, errors, headers = str(error), None, {}
+    request_state().reason = error.explain()
     if isinstance(error, NotSignedIn):
         headers = INVALID_TOKEN if isinstance(error, TokenRejected) else CHALLENGE
     elif isinstance(error, Unavailable):
@@ -94,7 +101,7 @@ def handle_payments_error(error: PaymentsError) -> ErrorResponse:
         message = f"{message} It is payment {error.payment_id}."
     elif isinstance(error, Invalid):
         errors = {"json": {field: [reason] for field, reason in error.fields.items()}}
-        message = _join_messages(errors)
+        message = request_state().reason = _join_messages(errors)
     return make_error_body(error.status, message, errors), error.status, headers
 
 
@@ -105,9 +112,12 @@ def handle_database_fault(error: Exception) -> ErrorResponse:
     """
     if not is_outage(error):
         raise error
+    if lacks_migrations(error):
+        return handle_payments_error(NotMigrated())
     report_database_fault(error)
-    code = HTTPStatus.SERVICE_UNAVAILABLE
-    return make_error_body(code, "The database is not available now: try again."), code, RETRY_AFTER
+    code, message = HTTPStatus.SERVICE_UNAVAILABLE, "The database is not available now: try again."
+    request_state().reason = message
+    return make_error_body(code, message), code, RETRY_AFTER
 
 
 def report_database_fault(error: BaseException) -> None:
@@ -125,6 +135,16 @@ def _make_encodable(errors: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[s
     """Return errors by location and field, with names in UTF-8: a client can send a field whose name is not."""
     return {
         location: {field.encode("utf-8", "replace").decode(): messages for field, messages in by_field.items()}
+        for location, by_field in errors.items()
+    }
+
+
+def _name_unknown_fields(errors: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return errors for the log: the name of an unknown field is the client's, and may be anything."""
+    named = {"an unknown field": UNKNOWN_FIELD}
+    return {
+        location: {field: texts for field, texts in by_field.items() if texts != UNKNOWN_FIELD}
+        | (named if UNKNOWN_FIELD in by_field.values() else {})
         for location, by_field in errors.items()
     }
 

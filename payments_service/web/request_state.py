@@ -23,6 +23,8 @@ class RequestState:
     user_id: str | None = None
     permissions: frozenset[Permission] = frozenset()
     database_failed: bool = False
+    # Why the request was rejected, for the log.
+    reason: str | None = None
 
     @property
     def seconds(self) -> float:

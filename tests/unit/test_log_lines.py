@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from payments_service.logs import LineFormatter
+from payments_service.logs import LineFormatter, format_address
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,17 @@ def test_a_stack_trace_is_in_a_json_line_or_below_a_text_line(log_format):
         assert line.endswith("level=error event=failed port=1")
         assert trace.startswith("Traceback")
         assert trace.endswith("ValueError: unforeseen")
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("203.0.113.9", "203.0.113.9"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("::1", "::1"),
+        ("", ""),
+    ],
+)
+def test_a_mapped_address_is_logged_as_the_ipv4_address(address, shown):
+    assert format_address(address) == shown
