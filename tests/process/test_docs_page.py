@@ -198,7 +198,7 @@ def serve():
 
 
 @in_a_browser
-def test_the_page_calls_where_it_is_from_whatever_the_document_says(app, serve, page):
+def test_the_page_calls_its_own_address_whatever_is_documented(app, serve, page):
     def proxied(environ, start_response):
         return app(environ | {"HTTP_HOST": "internal:8080"}, start_response)
 
