@@ -62,6 +62,7 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     app.after_request(responses.add_headers)
     app.after_request(origins.allow_trusted_origin)
     app.after_request(paths.correct_allow)
+    app.teardown_request(request_state.end_request)
     app.teardown_appcontext(runtime.return_connection)
 
     documentation = blueprint.AccessDocumentation(app, access.SECURITY_SCHEMES)

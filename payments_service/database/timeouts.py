@@ -25,6 +25,11 @@ def begin_request(waited_seconds: float) -> None:
     _request.arrived = monotonic() - waited_seconds
 
 
+def end_request() -> None:
+    """Note that this thread handles no request any more."""
+    _request.arrived = None
+
+
 def find_arrival() -> float:
     """Return when this thread's request arrived, in monotonic seconds; outside of a request, now."""
     return monotonic() if _request.arrived is None else _request.arrived
@@ -32,5 +37,5 @@ def find_arrival() -> float:
 
 def find_lock_timeout() -> float:
     """Return for how many seconds this thread may wait for a lock: the time in the server's queue counts too."""
-    waited = monotonic() - find_arrival()
+    waited = 0 if _request.arrived is None else monotonic() - _request.arrived
     return max(LOCK_TIMEOUT_SECONDS - waited, min(MIN_LOCK_TIMEOUT_SECONDS, LOCK_TIMEOUT_SECONDS))

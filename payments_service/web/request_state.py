@@ -52,6 +52,11 @@ def begin_request() -> None:
     flask.g.request_state = RequestState(sent if REQUEST_ID.fullmatch(sent) else uuid_utils.uuid4().hex)
 
 
+def end_request(_error: BaseException | None) -> None:
+    """Note that the request has ended."""
+    timeouts.end_request()
+
+
 def request_state() -> RequestState:
     """Return the state of the current request."""
     state: RequestState = flask.g.request_state

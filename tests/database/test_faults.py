@@ -6,6 +6,8 @@ import peewee
 from flask.testing import FlaskClient
 
 from payments_service import database
+from payments_service.database import timeouts
+from payments_service.web.request_state import QUEUE_SECONDS
 
 from ..support.clients import client_of
 from ..support.payments import payment
@@ -32,6 +34,11 @@ def test_a_request_that_gets_no_connection_in_time_gets_503(short_timeouts, make
         database.current.connect()
         assert other.submit(client_of(app, make_token()).get, "/payments").result().status_code == 503
     assert client_of(app, make_token()).get("/payments").status_code == 204
+
+
+def test_work_outside_of_a_request_waits_for_the_whole_timeout(client):
+    assert client.get("/payments/methods", environ_overrides={QUEUE_SECONDS: 60}).status_code == 200
+    assert timeouts.find_lock_timeout() == timeouts.LOCK_TIMEOUT_SECONDS
 
 
 def test_a_request_waits_for_a_connection_to_be_returned(make_app):

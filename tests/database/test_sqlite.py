@@ -259,7 +259,7 @@ def test_a_read_only_file_gives_503_until_it_is_writable(app, start_server, file
     assert server.request("GET", "/payments")[0] == 204
     assert server.request("POST", "/payments", payment())[0] == 503
     status, answer = server.request("GET", "/health/ready")
-    assert (status, answer["message"]) == (503, "The database takes no writes: see the log.")
+    assert (status, answer["message"]) == (503, "The database records no payments: see the log.")
     for path in file.parent.glob(f"{file.name}*"):
         path.chmod(0o600)
     assert server.request("POST", "/payments", payment())[0] == 201

@@ -21,8 +21,9 @@ CONFIGURATION = """
 api_key = "${ACCESS_TOKEN}"
 
 [checks.positive_data_acceptance]
-# 412: an outdated ETag. 422: an unknown id, or an amount that the currency cannot hold.
-expected-statuses = ["2xx", 304, 404, 409, 412, 422]
+# 400: an Idempotency-Key that looks like a missing value. 412: an outdated ETag.
+# 422: an unknown id, or an amount that the currency cannot hold.
+expected-statuses = ["2xx", 304, 400, 404, 409, 412, 422]
 """
 
 

@@ -3,12 +3,12 @@ import pytest
 
 from ..support.engines import on_one_engine
 from ..support.keys import KeyServer, jwk, jwks, make_key
-from ..support.tokens import make_token
+from ..support.tokens import in_a_day, make_token
 
 pytestmark = on_one_engine
 
 KEY = make_key()
-TOKEN = {"Cookie": f"accessToken={make_token(secret=KEY, algorithm='EdDSA')}"}
+TOKEN = {"Cookie": f"accessToken={make_token(secret=KEY, algorithm='EdDSA', exp=in_a_day())}"}
 
 
 @pytest.fixture

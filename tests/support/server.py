@@ -51,7 +51,7 @@ class Server:
         with self.process.stderr as lines:
             for line in lines:
                 self.log.append(line)
-                if serving := re.search(rf"Serving on http://{self.host_pattern}:(\d+)\"", line):
+                if serving := re.search(rf"Serving on http://{self.host_pattern}:(\d+)\b", line):
                     self.port = int(serving[1])
                     self.serves_or_ended.set()
         self.serves_or_ended.set()
