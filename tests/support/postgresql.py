@@ -73,6 +73,8 @@ class PostgresqlServer:
         self.run("initdb", "--encoding=UTF8", "--no-sync", f"--pgdata={self.data}", *options)
         self.start()
         self.execute(f"CREATE ROLE payments LOGIN CREATEDB PASSWORD '{PASSWORD}'")
+        # DROP DATABASE ends autovacuum's process too, which belongs to no role.
+        self.execute("GRANT pg_signal_backend TO payments")
         self.execute("CREATE DATABASE payments OWNER payments")
 
     def run(self, program: str, *options: str) -> None:
