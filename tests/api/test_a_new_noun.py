@@ -26,8 +26,9 @@ class AlreadyRefunded(Conflict):
 
 
 @pytest.fixture
-def client(app):
+def client(make_app):
     """Make a client of an application with `/payments/refunds`."""
+    app = make_app()
     blp = Blueprint("refunds", __name__, url_prefix="/payments/refunds")
 
     @blp.route("", methods=["GET"], permission=Permission.READ)

@@ -83,7 +83,8 @@ def test_a_method_that_a_path_does_not_support_gives_405(client):
     assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
 
 
-def test_a_route_that_declares_no_permission_cannot_be_reached(app):
+def test_a_route_that_declares_no_permission_cannot_be_reached(make_app):
+    app = make_app()
     app.add_url_rule("/forgotten", view_func=lambda: "reached")
     app.test_client_class = FlaskClient
     assert app.test_client().get("/forgotten").status_code == 401
