@@ -26,6 +26,9 @@ MIN_FREE_BYTES = 32 * 2**20
 LOW_FREE_BYTES = 2**30
 # The bits of a file's mode for others: users that are neither its owner nor in its group.
 OTHERS_MODE = 0o007
+# A checkpoint cuts the -wal file to this size. By itself SQLite never cuts it: one that grew while somebody read for
+# hours would stay as large. It is far more than the 4 MiB at which SQLite begins to use the file again.
+MAX_WAL_BYTES = 64 * 2**20
 
 FILE_REPLACED = "file was deleted or replaced while the service ran: put the right one there and start again"
 
@@ -50,6 +53,7 @@ class Sqlite(PooledSqliteDatabase):
                 "synchronous": "full",
                 "foreign_keys": "on",
                 "busy_timeout": timeouts.LOCK_TIMEOUT_SECONDS * 1000,
+                "journal_size_limit": MAX_WAL_BYTES,
             },
             # The default takes the write lock at the first write: of two transactions that read first, one fails.
             lock_type="IMMEDIATE",
