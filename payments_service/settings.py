@@ -2,6 +2,7 @@
 import ipaddress
 import json
 import logging
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -57,8 +58,11 @@ def parse_database_url(raw: Any) -> str:
     """Return the URL of a database, with the full path of a SQLite file; raises ValueError."""
     url = str(raw).strip()
     path = url.removeprefix("sqlite:///")
-    if path not in (url, "", ":memory:") and path.isprintable():
-        return f"sqlite:///{PROJECT / path}"
+    if path not in (url, "", ":memory:") and "\0" not in path:
+        # Links are followed once, here: SQLite keeps its -wal file beside the file that a link leads to.
+        real_path = os.path.realpath(PROJECT / path)
+        if real_path.isprintable():
+            return f"sqlite:///{real_path}"
     url = POSTGRESQL_SCHEME.sub("postgresql://", url, count=1)
     if url.startswith("postgresql://") and _is_valid_postgresql_url(url):
         return url
