@@ -11,6 +11,7 @@ help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
 
 run: .venv/run ## install, migrate the database and start the service
+	@.venv/bin/flask --app wsgi migrate >/dev/null
 	@.venv/bin/python wsgi.py
 
 check: lint ## check style and types, and run the unit and API tests on SQLite

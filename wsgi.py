@@ -5,6 +5,7 @@ import os
 import sys
 
 from payments_service import SettingError, UnusableDatabase, __version__, create_app, database, logs, server
+from payments_service.database.sqlite import MISSING
 from payments_service.web.clock import check_clock
 from payments_service.web.runtime import runtime
 
@@ -23,7 +24,8 @@ def main() -> None:
     """Migrate the database and serve requests until the process is stopped."""
     with app.app_context():
         try:
-            database.migrate()
+            # A database that is missing here may be on a disk that is not mounted.
+            database.migrate(create=False)
         except UnusableDatabase as error:
             sys.exit(f"payments: {error}")
         source = runtime().tokens.source
@@ -40,8 +42,11 @@ def main() -> None:
 def report_pending_migrations() -> None:
     """Log an error unless the database is up to date."""
     # Whatever fails here fails again, with its reason, at the first request.
-    with app.app_context(), contextlib.suppress(*database.DATABASE_FAULTS):
-        if not database.current.exists() or database.pending_migrations():
+    with app.app_context(), contextlib.suppress(*database.DATABASE_FAULTS, OSError):
+        current = database.current
+        if not current.exists():
+            logging.error("The database %s cannot be used: %s", current.location, MISSING)
+        elif database.pending_migrations():
             logging.error("The database is not up to date: run `flask --app wsgi migrate`")
     # Servers that fork must not share a connection.
     database.close(app)

@@ -89,7 +89,7 @@ def print_token(user: str, permissions: list[Permission], hours: int) -> None:
 @click.command()
 @with_appcontext
 def migrate() -> None:
-    """Bring the database up to date."""
+    """Bring the database up to date. A SQLite file that does not exist is created."""
     with report_errors():
         for name in database.migrate():
             click.echo(f"Applied {name}.")
@@ -186,7 +186,7 @@ def copy_database(url: str) -> None:
 @with_appcontext
 def methods() -> None:
     """List, add and rename payment methods."""
-    database.migrate()
+    database.migrate(create=False)
 
 
 @methods.command("list")
@@ -215,7 +215,7 @@ def rename_method(name: str, new_name: str) -> None:
 @with_appcontext
 def currencies() -> None:
     """List, add and rename currencies."""
-    database.migrate()
+    database.migrate(create=False)
 
 
 @currencies.command("list")

@@ -78,7 +78,7 @@ def check_database() -> Iterator[Finding]:
     try:
         current.check()
         if not current.exists():
-            yield Finding(WARNING, f"{where} does not exist yet: start the service, or restore a backup")
+            yield Finding(FAULT, f"{where} is missing: see that its disk is mounted, or create it with migrate")
             return
         store.health.check()
         yield Finding(OK, f"{where} is intact, up to date and writable")

@@ -19,7 +19,7 @@ from payments_service.web import runtime
 
 from .support.clients import DocumentedClient, client_of
 from .support.faketime import FakeClock
-from .support.migrating import migrate
+from .support.migrating import migrate, migrate_new
 from .support.payments import CASH, EUR, ID, payment
 from .support.postgresql import PostgresqlDatabases, PostgresqlServer
 from .support.project import PROJECT
@@ -61,13 +61,6 @@ def migrated_template(postgresql_databases: PostgresqlDatabases) -> str:
     """Create the PostgreSQL database that tests copy, and return its name."""
     migrate_new(postgresql_databases.create())
     return postgresql_databases.names[-1]
-
-
-def migrate_new(url: str) -> None:
-    """Bring an empty database up to date and close it."""
-    app = create_app({"DATABASE_URL": url, "JWT_SECRET": SECRET})
-    migrate(app)
-    database.close(app)
 
 
 @contextlib.contextmanager

@@ -22,14 +22,15 @@ CHANGED_TRIGGERS = (
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
-def migrate() -> list[str]:
+def migrate(create: bool = True) -> list[str]:
     """Bring the current application's database up to date; return the names of the migrations that were run.
 
+    A SQLite file that is missing or empty is created, or rejected without `create`: its disk may not be mounted.
     Several processes may call it at once: one migrates, the others wait. Raises `UnusableDatabase`, also for a
     trigger that is not as the migrations make it.
     """
     try:
-        with current.migrating():
+        with current.migrating(create):
             applied = _run_pending()
             changed = find_changed_triggers()
             if changed:

@@ -219,8 +219,11 @@ class Postgresql(PooledPsycopg3Database):
         return list(self.execute(query).fetchall())
 
     @contextlib.contextmanager
-    def migrating(self) -> Iterator[None]:
-        """Let one process at a time migrate, in one transaction; raises `UnusableDatabase` unless it is UTF-8."""
+    def migrating(self, create: bool = True) -> Iterator[None]:
+        """Let one process at a time migrate, in one transaction; raises `UnusableDatabase` unless it is UTF-8.
+
+        The database itself is created on the server, whatever `create` says.
+        """
         connection = self.connection()
         # A migration may take long.
         connection.statement_timeout_seconds = None

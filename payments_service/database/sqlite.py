@@ -30,6 +30,7 @@ OTHERS_MODE = 0o007
 # hours would stay as large. It is far more than the 4 MiB at which SQLite begins to use the file again.
 MAX_WAL_BYTES = 64 * 2**20
 
+MISSING = "it is missing or empty: see that its disk is mounted, or run `flask --app wsgi migrate` to create it"
 FILE_REPLACED = "file was deleted or replaced while the service ran: put the right one there and start again"
 
 
@@ -76,6 +77,8 @@ class Sqlite(PooledSqliteDatabase):
         # What is written to a deleted file is lost when its last connection closes. SQLite would create a new file.
         if self._is_replaced():
             raise peewee.OperationalError(FILE_REPLACED)
+        if not self.exists():
+            raise peewee.OperationalError(MISSING)
 
     def _is_replaced(self) -> bool:
         """Tell whether the file is not the one that was migrated."""
@@ -93,14 +96,19 @@ class Sqlite(PooledSqliteDatabase):
         """Return why the file or its disk cannot store payments, or None if it can."""
         if self._is_replaced():
             return f"The database {FILE_REPLACED}."
-        free = shutil.disk_usage(self.path.parent).free
+        if not self.exists():
+            return f"The database cannot be used: {MISSING}."
+        try:
+            free = shutil.disk_usage(self.path.parent).free
+        except OSError as error:
+            return f"The disk of the database cannot be read: {error.strerror}. See that it is mounted."
         if free < MIN_FREE_BYTES:
             return f"The disk of the database is full: {free // 2**20} MiB are free. Make room."
         return None
 
     def exists(self) -> bool:
-        """Tell whether the file exists."""
-        return self.path.exists()
+        """Tell whether the file exists, in a folder that can be read."""
+        return os.path.exists(self.path)
 
     def find_warnings(self) -> Iterator[str]:
         """Yield what may become a fault, each with what to do."""
@@ -143,25 +151,30 @@ class Sqlite(PooledSqliteDatabase):
         return msgspec.json.decode(text, type=list[tuple[Any, ...]])
 
     @contextlib.contextmanager
-    def migrating(self) -> Iterator[None]:
-        """Let one process at a time migrate the file, which is created if it is missing.
+    def migrating(self, create: bool = True) -> Iterator[None]:
+        """Let one process at a time migrate the file, which is created if it is missing and `create` is true.
 
-        Raises `UnusableDatabase` for a damaged file, which is left as it is.
+        Raises `UnusableDatabase` for a file that is missing or damaged. It is left as it is.
         """
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.check()
+        if not create and not self._has_content():
+            raise UnusableDatabase(MISSING)
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.migrated_file = None
         with folder_lock(self.path.parent):
-            if not self.path.exists():
+            if create and not self.path.exists():
                 # SQLite would use the process's umask, and give the files beside it the mode of this one.
                 os.close(os.open(self.path, os.O_CREAT, 0o600))
             yield
             self.migrated_file = self._identify_file()
 
+    def _has_content(self) -> bool:
+        return self.path.exists() and self.path.stat().st_size > 0
+
     def check(self) -> None:
         """Raise `UnusableDatabase` for a file that is damaged, or missing while its -wal file exists."""
         wal = self.wal_path
-        if not self.path.exists() or not self.path.stat().st_size:
+        if not self._has_content():
             # SQLite would create a new database and delete the payments in the -wal file.
             if wal.exists() and wal.stat().st_size:
                 raise UnusableDatabase(f"it was left as it is, because it is empty or missing while {wal} is not")

@@ -38,7 +38,7 @@ def test_the_readiness_check_changes_nothing(probe, client, rows):
 
 
 @pytest.mark.empty_database
-def test_a_database_that_is_not_up_to_date_is_not_ready(make_new_app):
+def test_a_database_that_is_not_up_to_date_is_not_ready(make_new_app, rows):
     probe = make_new_app().test_client()
     response = probe.get("/health/ready")
     assert response.status_code == 503

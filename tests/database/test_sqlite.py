@@ -1,5 +1,6 @@
 """SQLite only: locks, files and disks"""
 import contextlib
+import errno
 import gc
 import json
 import os
@@ -16,6 +17,7 @@ import pytest
 from payments_service import database
 
 from ..support.engines import on_sqlite
+from ..support.migrating import migrate_new
 from ..support.payments import payment
 from ..support.rows import Rows
 from ..support.sqlite import can_trace, damage
@@ -152,12 +154,6 @@ def test_a_damaged_database_stops_the_start_unchanged(
     assert (file.read_bytes(), log.read_bytes()) == before
 
 
-def test_the_folder_of_a_new_database_is_for_its_owner_only(start_server, tmp_path):
-    server = start_server(DATABASE_URL=f"sqlite:///{tmp_path}/new/folder/payments.db")
-    assert server.request("GET", "/payments") == (204, None)
-    assert (tmp_path / "new" / "folder").stat().st_mode & 0o777 == 0o700
-
-
 @pytest.mark.parametrize("content", [b"not a database " * 100, b"SQLite format 3\0", b"\0" * 8192])
 @pytest.mark.empty_database
 def test_a_file_that_is_no_database_stops_the_start_unchanged(start_server, file, content):
@@ -214,10 +210,14 @@ def test_a_path_that_is_a_folder_stops_the_start_with_one_line(start_server, tmp
     assert server.log[0].startswith(f"payments: the database sqlite:///{tmp_path}{path} cannot be used: ")
 
 
-@pytest.mark.empty_database
-def test_an_empty_file_becomes_a_database(start_server, file):
-    file.touch()
-    assert start_server().request("GET", "/payments") == (204, None)
+def test_a_disk_that_cannot_be_read_is_not_ready(client, monkeypatch):
+    def fail(_path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(shutil, "disk_usage", fail)
+    response = client.get("/health/ready")
+    assert response.status_code == 503
+    assert "disk of the database cannot be read: Input/output error" in response.json["message"]
 
 
 @pytest.mark.parametrize("room", [0, 5000])
@@ -273,6 +273,8 @@ def test_after_a_stop_the_database_is_one_file(server, file):
 
 
 @pytest.mark.empty_database
-def test_only_its_owner_reads_the_database(server, file):
+def test_only_its_owner_reads_the_database(start_server, database_url, file):
+    migrate_new(database_url)
+    start_server()
     modes = {path.name: path.stat().st_mode & 0o777 for path in file.parent.glob("*.db*")}
     assert modes == {file.name: 0o600, f"{file.name}-shm": 0o600, f"{file.name}-wal": 0o600}

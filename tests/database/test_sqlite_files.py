@@ -9,6 +9,7 @@ from payments_service.database import sqlite
 
 from ..support.clients import client_of
 from ..support.engines import on_sqlite
+from ..support.migrating import migrate_new
 from ..support.payments import payment
 from ..support.tokens import make_token
 
@@ -50,6 +51,25 @@ def last_line(server):
     assert server.wait() == 1
     assert len(server.log) == 1, server.log
     return server.log[0]
+
+
+@pytest.mark.parametrize("content", [None, b""])
+@pytest.mark.empty_database
+def test_a_missing_or_empty_file_stops_the_start(start_server, file, content):
+    if content is not None:
+        file.write_bytes(content)
+    before = sorted(file.parent.iterdir())
+    assert last_line(start_server()) == (
+        f"payments: the database sqlite:///{file} cannot be used: it is missing or empty: see that its disk is "
+        "mounted, or run `flask --app wsgi migrate` to create it\n"
+    )
+    assert sorted(file.parent.iterdir()) == before
+
+
+def test_a_missing_folder_stops_the_start_and_is_not_made(start_server, tmp_path):
+    line = last_line(start_server(DATABASE_URL=f"sqlite:///{tmp_path}/disk/payments.db"))
+    assert "see that its disk is mounted" in line
+    assert not (tmp_path / "disk").exists()
 
 
 # One path
@@ -101,3 +121,31 @@ def test_a_restore_replaces_the_target_and_not_the_link(make_app, client, file, 
     assert link.is_symlink()
     assert file.stat().st_ino != before
     assert f"{file}.before-" in result.output
+
+
+# Creating it
+
+
+@pytest.mark.empty_database
+def test_migrate_creates_the_file_for_its_owner_only(make_new_app, tmp_path):
+    file = tmp_path / "new" / "folder" / "payments.db"
+    result = make_new_app(DATABASE_URL=f"sqlite:///{file}").test_cli_runner().invoke(args=["migrate"])
+    assert result.exit_code == 0, result.output
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("command", ["methods", "currencies"])
+@pytest.mark.empty_database
+def test_other_commands_do_not_create_it(make_new_app, file, command):
+    result = make_new_app().test_cli_runner().invoke(args=[command, "list"])
+    assert result.exit_code == 1
+    assert "see that its disk is mounted" in result.output
+    assert not file.exists()
+
+
+@pytest.mark.empty_database
+def test_an_empty_file_becomes_a_database(start_server, database_url, file):
+    file.touch()
+    migrate_new(database_url)
+    assert start_server().request("GET", "/payments") == (204, None)

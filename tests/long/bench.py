@@ -28,6 +28,7 @@ from statistics import median
 from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
+from ..support.migrating import migrate_new
 from ..support.payments import CASH, EUR
 from ..support.postgresql import PostgresqlDatabases, PostgresqlServer
 from ..support.project import PROJECT
@@ -181,7 +182,7 @@ class Bench:
     def new_database(self, payments: int) -> str:
         """Create a database with a number of payments and return its URL."""
         url = self.postgresql.create() if self.postgresql else f"sqlite:///{self.folder}/{payments}.db"
-        self.start(url).stop()
+        migrate_new(url)
         fill(url, payments)
         return url
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ..support.migrating import migrate_new
 from ..support.postgresql import PostgresqlServer
 from ..support.project import PROJECT, environment
 from ..support.server import Server
@@ -56,6 +57,7 @@ def main() -> None:
         postgresql = PostgresqlServer()
         things.callback(postgresql.remove)
         for url in (f"sqlite:///{folder}/payments.db", postgresql.url()):
+            migrate_new(url)
             server = Server(PROJECT, {"DATABASE_URL": url, "JWT_SECRET": SECRET})
             things.callback(server.stop)
             server.wait_until_serving()

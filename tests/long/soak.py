@@ -17,6 +17,7 @@ from decimal import Decimal
 from time import sleep
 from typing import Any
 
+from ..support.migrating import migrate_new
 from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, CREDIT_CARD, EUR
 from ..support.postgresql import PostgresqlServer
 from ..support.project import PROJECT
@@ -166,6 +167,7 @@ def run(engine: str, kills: int, seed: int) -> str:
             postgresql = PostgresqlServer()
             things.callback(postgresql.remove)
             url = postgresql.url()
+        migrate_new(url)
         box = Box(url)
         things.callback(lambda: box.server.stop(signal.SIGKILL))
         tills = [Till(number, seed, box) for number in range(TILLS)]

@@ -27,7 +27,6 @@ def test_migrate_prints_the_migrations_that_it_runs(run):
     assert run("migrate").output == "The database is up to date.\n"
 
 
-@pytest.mark.empty_database
 def test_methods_are_listed(run):
     result = run("methods", "list")
     assert result.exit_code == 0
@@ -115,7 +114,6 @@ def test_a_database_that_cannot_be_used_is_named_in_one_line(make_new_app, url):
     assert "secret" not in result.output
 
 
-@pytest.mark.empty_database
 def test_the_commands_are_those_of_the_flask_command(database_url):
     def flask(*args):
         command = [sys.executable, "-m", "flask", "--app", "wsgi", *args]

@@ -51,8 +51,9 @@ def test_a_healthy_installation_has_no_faults(server, findings):
 @pytest.mark.empty_database
 def test_a_database_that_is_not_there_is_not_made(findings, database_url, tmp_path):
     code, found = findings()
-    assert found["database"][0][0] == "warning"
-    assert "does not exist yet" in found["database"][0][1]
+    assert code == 1
+    assert found["database"][0][0] == "fault"
+    assert "is missing: see that its disk is mounted" in found["database"][0][1]
     assert not list(tmp_path.iterdir())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ..support.engines import on_one_engine
+from ..support.migrating import migrate_new
 from ..support.project import PROJECT, environment
 from ..support.tokens import SECRET, make_token
 
@@ -33,9 +34,10 @@ def test_a_wrong_setting_ends_the_process_with_one_line(project, command):
 @on_one_engine
 def test_relative_paths_start_at_the_projects_folder(project, start_server, tmp_path):
     (project / "secret").write_text(SECRET)
+    migrate_new(f"sqlite:///{project}/till.db")
     server = start_server(project, JWT_SECRET="", JWT_SECRET_FILE="secret", DATABASE_URL="sqlite:///till.db")
     assert server.request("GET", "/payments") == (204, None)
-    assert (project / "till.db").exists()
+    assert (project / "till.db-wal").exists()
 
 
 @on_one_engine
@@ -70,3 +72,10 @@ def test_later_starts_and_the_token_command_use_that_secret(project, start_serve
         assert server.request("GET", "/payments", Cookie=f"accessToken={before}") == (204, None)
         assert server.request("GET", "/payments", Cookie=f"accessToken={token()}") == (204, None)
         assert server.stop() == 0
+
+
+def test_make_run_creates_the_database_before_it_serves():
+    """The service itself creates none: the disk of a missing one may not be mounted."""
+    command = ["make", "--dry-run", "--no-print-directory", "run"]
+    commands = subprocess.run(command, cwd=PROJECT, env=environment(), capture_output=True, text=True).stdout
+    assert commands.splitlines()[-2:] == [".venv/bin/flask --app wsgi migrate >/dev/null", ".venv/bin/python wsgi.py"]

@@ -273,6 +273,11 @@ def test_every_file_of_deploy_is_installed():
         assert re.search(rf"payments_service/deploy/{re.escape(path.name)}\s", commands)
 
 
+def test_the_database_is_created_before_the_service_starts():
+    commands = "".join(blocks(section(INSTALLING, "Step by step"), "sh"))
+    assert 0 < commands.index("payments() {") < commands.index("\npayments migrate\n") < commands.index("enable --now")
+
+
 def test_every_command_is_one_that_a_shell_can_read():
     for page in PAGES:
         for block in blocks(page.read_text(), "sh"):

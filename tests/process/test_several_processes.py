@@ -4,23 +4,35 @@ from threading import Barrier
 
 import pytest
 
+from ..support.engines import on_postgresql, on_sqlite
 from ..support.payments import payment
+from ..support.rows import load_first_release
 from ..support.server import Server
-
-pytestmark = pytest.mark.empty_database
 
 
 @pytest.fixture
 def servers(start_server) -> list[Server]:
-    """Start two servers at once on an empty database."""
+    """Start two servers at once."""
     with ThreadPoolExecutor(2) as starters:
         return list(starters.map(lambda _: start_server(), range(2)))
 
 
+@on_postgresql
+@pytest.mark.empty_database
 def test_two_servers_can_start_at_once_on_an_empty_database(servers):
     for server in servers:
         assert server.port, server.log
         assert len(server.request("GET", "/payments/methods")[1]) == 4
+
+
+@on_sqlite
+@pytest.mark.empty_database
+def test_two_servers_can_start_at_once_on_an_older_database(database_url, start_server):
+    load_first_release(database_url)
+    with ThreadPoolExecutor(2) as starters:
+        servers = list(starters.map(lambda _: start_server(), range(2)))
+    for server in servers:
+        assert len(server.request("GET", "/payments/methods")[1]) > 4
 
 
 def test_two_servers_see_each_others_payments(servers):

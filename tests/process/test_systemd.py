@@ -79,6 +79,14 @@ def test_the_service_and_its_backup_have_the_same_sandbox():
         assert f"\n{line}\n" in backup
 
 
+@pytest.mark.parametrize("unit", ["payments.service", "payments-backup.service"])
+def test_the_units_require_the_disk_of_the_database(unit):
+    (url,) = re.findall("^PAYMENTS_DATABASE_URL=(.*)$", (DEPLOY / "payments.env").read_text(), re.MULTILINE)
+    section = (DEPLOY / unit).read_text().partition("[Unit]")[2].partition("[Service]")[0]
+    folder = url.removeprefix("sqlite:///").rpartition("/")[0]
+    assert f"\nRequiresMountsFor={folder}\n" in section
+
+
 def test_the_unit_allows_the_files_for_all_connections():
     files = int(re.search("^LimitNOFILE=(.*)$", (DEPLOY / "payments.service").read_text(), re.MULTILINE)[1])
     assert files * 4 // 5 == CONNECTION_LIMIT
