@@ -11,7 +11,7 @@ from .triggers import find_changed_triggers, find_further_triggers
 __all__ = [
     "DATABASE_FAULTS", "RetryWrite", "close", "current", "find_changed_triggers", "find_further_triggers", "is_outage",
     "lacks_migrations", "migrate", "on_commit", "pending_migrations", "placeholder", "prepared", "set_database_finder",
-    "write", "write_around",
+    "watch", "write", "write_around",
 ]
 
 # The key of `app.extensions` for what the service keeps with an application.
@@ -21,3 +21,8 @@ EXTENSION = "payments"
 def close(app: Any) -> None:
     """Close every connection of `app` that no request uses. SQLite's last one moves its -wal file into the database."""
     app.extensions[EXTENSION].database.close_idle()
+
+
+def watch(app: Any) -> None:
+    """Look whether a file of the database was deleted. If it was SQLite's -wal file, its payments are saved."""
+    app.extensions[EXTENSION].database.find_file_fault()

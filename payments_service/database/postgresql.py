@@ -166,11 +166,18 @@ class Postgresql(PooledPsycopg3Database):
         """Return None: the server looks after its files and its disk."""
         return None
 
+    def find_file_fault(self) -> str | None:
+        """Return None: files are the server's."""
+        return None
+
     def exists(self) -> bool:
         """Return True: the server itself reports a missing database."""
         return True
 
     def check(self) -> None:
+        """Do nothing: the server checks its files."""
+
+    def check_files(self) -> None:
         """Do nothing: the server checks its files."""
 
     def find_warnings(self) -> Iterator[str]:

@@ -19,6 +19,7 @@ from ..metrics import Metrics
 from . import timeouts
 from .locks import WriteLock, folder_lock
 from .migrating import MIGRATIONS
+from .sqlite_files import SqliteFiles
 from .triggers import Trigger
 
 # With less room on the disk, a payment or SQLite's own files may not fit.
@@ -31,7 +32,6 @@ OTHERS_MODE = 0o007
 MAX_WAL_BYTES = 64 * 2**20
 
 MISSING = "it is missing or empty: see that its disk is mounted, or run `flask --app wsgi migrate` to create it"
-FILE_REPLACED = "file was deleted or replaced while the service ran: put the right one there and start again"
 
 
 class Sqlite(PooledSqliteDatabase):
@@ -41,11 +41,9 @@ class Sqlite(PooledSqliteDatabase):
         self.location = url
         self.metrics = metrics
         self.path = Path(url.removeprefix("sqlite:///"))
-        self.wal_path = self.path.with_name(f"{self.path.name}-wal")
+        self.files = SqliteFiles(self.path)
         self.write_lock = WriteLock(self.path.parent)
         self.advice = f"see that it and its folder belong to the service's user: ls -la {self.path.parent}"
-        # Device and inode of the file that was migrated; None before.
-        self.migrated_file: tuple[int, int] | None = None
         super().__init__(
             str(self.path),
             pragmas={
@@ -64,38 +62,57 @@ class Sqlite(PooledSqliteDatabase):
         )
 
     def _connect(self) -> Any:
-        self._check_same_file()
+        self.check_files()
         return super()._connect()
 
+    def _add_conn_hooks(self, conn: Any) -> None:
+        super()._add_conn_hooks(conn)
+        # A file that was deleted since the last check has just been created by SQLite.
+        self.check_files()
+
     def begin(self, lock_type: str | None = None) -> None:
-        """Begin a transaction; raises `peewee.OperationalError` if the file is not the one that was migrated."""
-        self._check_same_file()
+        """Begin a transaction; raises `peewee.OperationalError` if the files are not those that were migrated."""
+        # To connect is to check, too.
+        if not self.is_closed():
+            self.check_files()
         self.connection().execute(f"PRAGMA busy_timeout = {int(timeouts.find_lock_timeout() * 1000)}")
         super().begin(lock_type)
 
-    def _check_same_file(self) -> None:
-        # What is written to a deleted file is lost when its last connection closes. SQLite would create a new file.
-        if self._is_replaced():
-            raise peewee.OperationalError(FILE_REPLACED)
+    def check_files(self) -> None:
+        """Raise `peewee.OperationalError` unless the files are those that were migrated.
+
+        What is written to a deleted file is lost when the process ends. SQLite would create a missing file. Without a
+        migration in this process, the files are those that it opened first.
+        """
+        fault = self.find_file_fault()
+        if fault:
+            raise peewee.OperationalError(fault)
+        if self.files.are_watched:
+            return
         if not self.exists():
             raise peewee.OperationalError(MISSING)
+        self.files.watch()
 
-    def _is_replaced(self) -> bool:
-        """Tell whether the file is not the one that was migrated."""
-        return self.migrated_file is not None and self._identify_file() != self.migrated_file
+    def find_file_fault(self) -> str | None:
+        """Return which file was deleted or replaced since the migration, or None."""
+        fault = self.files.find_fault()
+        if self.files.lost:
+            super().close_idle()
+        return fault
 
-    def _identify_file(self) -> tuple[int, int] | None:
-        """Return the device and inode of the file, None if there is none."""
-        try:
-            found = os.stat(self.database)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+    def _close(self, conn: Any, close_conn: bool = False) -> None:
+        super()._close(conn, close_conn=close_conn or bool(self.files.lost))
+
+    def close_idle(self) -> None:
+        """Close every connection that no request uses."""
+        super().close_idle()
+        self.files.close()
 
     def find_fault(self) -> str | None:
-        """Return why the file or its disk cannot store payments, or None if it can."""
-        if self._is_replaced():
-            return f"The database {FILE_REPLACED}."
+        """Return why the files or their disk cannot store payments, or None if they can."""
+        fault = self.find_file_fault()
+        if fault:
+            return f"{fault[0].upper()}{fault[1:]}."
         if not self.exists():
             return f"The database cannot be used: {MISSING}."
         try:
@@ -112,7 +129,7 @@ class Sqlite(PooledSqliteDatabase):
 
     def find_warnings(self) -> Iterator[str]:
         """Yield what may become a fault, each with what to do."""
-        for path in (self.path, self.wal_path):
+        for path in (self.path, self.files.wal):
             if path.exists() and path.stat().st_mode & OTHERS_MODE:
                 yield f"others may read payments: chmod o= {path}"
         free = shutil.disk_usage(self.path.parent).free
@@ -160,22 +177,26 @@ class Sqlite(PooledSqliteDatabase):
         if not create and not self._has_content():
             raise UnusableDatabase(MISSING)
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.migrated_file = None
+        self.files.reset()
         with folder_lock(self.path.parent):
             if create and not self.path.exists():
                 # SQLite would use the process's umask, and give the files beside it the mode of this one.
                 os.close(os.open(self.path, os.O_CREAT, 0o600))
-            yield
-            self.migrated_file = self._identify_file()
+            self.files.watch()
+            try:
+                yield
+            except BaseException:
+                self.files.reset()
+                raise
 
     def _has_content(self) -> bool:
         return self.path.exists() and self.path.stat().st_size > 0
 
     def check(self) -> None:
         """Raise `UnusableDatabase` for a file that is damaged, or missing while its -wal file exists."""
-        wal = self.wal_path
         if not self._has_content():
             # SQLite would create a new database and delete the payments in the -wal file.
+            wal = self.files.wal
             if wal.exists() and wal.stat().st_size:
                 raise UnusableDatabase(f"it was left as it is, because it is empty or missing while {wal} is not")
             return

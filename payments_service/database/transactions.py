@@ -101,6 +101,8 @@ def _commit(function: Callable[[], R]) -> R:
     try:
         with database.write_lock, database.atomic():
             result = function()
+        # A payment is acknowledged only if it was not committed to a file that was deleted meanwhile.
+        database.check_files()
     finally:
         _transaction.after_commit = None
     for call in after_commit:

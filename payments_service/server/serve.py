@@ -36,7 +36,7 @@ SEND_BYTES = 18_000
 # Time for running requests to finish when the service is told to stop.
 STOP_TIMEOUT_SECONDS = 5
 STOP_POLL_SECONDS = 1 / 10
-OVERDUE_CHECK_SECONDS = 1
+CHECK_SECONDS = 1
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +67,10 @@ def serve(app: flask.Flask) -> None:
     while not stopping.is_set():
         # poll(): select() takes no more than 1,024 files.
         wasyncore.loop(timeout=dispatcher.wake_waiting(), use_poll=True, map=sockets, count=1)
-        if monotonic() - checked >= OVERDUE_CHECK_SECONDS:
+        if monotonic() - checked >= CHECK_SECONDS:
             checked = monotonic()
             _close_overdue(sockets)
+            database.watch(app)
     logger.info("Stopping")
     systemd.notify("STOPPING=1")
     _finish(dispatcher, sockets)

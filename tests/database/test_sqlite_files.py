@@ -1,7 +1,14 @@
 """SQLite's files: they stay the same while the service runs, and each has one path"""
+import contextlib
+import os
+import shutil
 import signal
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import peewee
 import pytest
 
 from payments_service import database
@@ -12,8 +19,11 @@ from ..support.engines import on_sqlite
 from ..support.migrating import migrate_new
 from ..support.payments import payment
 from ..support.tokens import make_token
+from ..support.waiting import wait_until
 
 pytestmark = on_sqlite
+
+SIDE_FILES = ["-wal", "-shm"]
 
 
 @pytest.fixture
@@ -22,9 +32,114 @@ def file(database_url: str) -> Path:
     return Path(database_url.removeprefix("sqlite:///"))
 
 
+def lose(path: Path, lost: str) -> None:
+    """Delete a file, move it away, or put another one of the same content or an empty one in its place."""
+    match lost:
+        case "deleted":
+            path.unlink()
+        case "moved":
+            path.rename(f"{path}.moved")
+        case "replaced":
+            os.replace(shutil.copy(path, f"{path}.copy"), path)
+        case "emptied":
+            # The file system may give the new file the inode that has become free.
+            path.unlink()
+            path.touch()
+
+
 def transaction_ids(server):
     """Return the transaction ids of all payments."""
     return {listed["transaction_id"] for listed in server.request("GET", "/payments")[1]}
+
+
+# While the service runs
+
+
+@pytest.mark.parametrize("lost", ["deleted", "moved", "replaced", "emptied"])
+@pytest.mark.parametrize("suffix", SIDE_FILES)
+def test_after_a_lost_side_file_nothing_is_acknowledged(make_app, client, file, suffix, lost):
+    client.post("/payments", json=payment())
+    lose(Path(f"{file}{suffix}"), lost)
+    assert client.post("/payments", json=payment(transaction_id="txn-2")).status_code == 503
+    assert client.get("/payments").status_code == 503
+    response = client.get("/health/ready")
+    assert response.status_code == 503
+    reason = f"The file {file}{suffix} was deleted or replaced while the service ran: start the service again."
+    assert response.json["message"] == reason
+
+    started_again = client_of(make_app(), make_token())
+    assert [listed["transaction_id"] for listed in started_again.get("/payments").json] == ["txn-1"]
+    assert started_again.post("/payments", json=payment(transaction_id="txn-3")).status_code == 201
+    # The same process would write to a file that may be lost again.
+    assert client.post("/payments", json=payment(transaction_id="txn-4")).status_code == 503
+
+
+@pytest.mark.parametrize("suffix", ["", *SIDE_FILES])
+def test_a_file_lost_during_a_write_is_not_acknowledged(app, file, suffix):
+    @database.write()
+    def lose_file():
+        Path(f"{file}{suffix}").unlink()
+        database.on_commit(lambda: acknowledged.append(1))
+
+    acknowledged = []
+    with app.app_context(), pytest.raises(peewee.OperationalError, match="deleted or replaced"):
+        lose_file()
+    assert acknowledged == []
+
+
+def test_a_wal_file_lost_between_requests_is_saved_at_once(start_server, server, file):
+    assert server.request("POST", "/payments", payment())[0] == 201
+    Path(f"{file}-wal").unlink()
+    wait_until(lambda: any("its payments were saved" in line for line in server.log))
+    server.stop(signal.SIGKILL)
+    assert transaction_ids(start_server()) == {"txn-1"}
+
+
+@pytest.mark.parametrize("lost", ["deleted", "replaced"])
+@pytest.mark.parametrize("suffix", SIDE_FILES)
+def test_all_acknowledged_under_load_is_there_after_a_kill(start_server, server, file, suffix, lost):
+    other = start_server()
+    acknowledged, rejected = set(), threading.Event()
+
+    def pay(till):
+        for number in range(10**6):
+            name = f"till-{till}-{number}"
+            status, _ = (server, other)[till % 2].request("POST", "/payments", payment(transaction_id=name))
+            if status != 201:
+                assert status == 503
+                rejected.set()
+                return
+            acknowledged.add(name)
+
+    with ThreadPoolExecutor(8) as threads:
+        tills = [threads.submit(pay, till) for till in range(8)]
+        wait_until(lambda: len(acknowledged) > 100 or rejected.is_set())
+        lose(Path(f"{file}{suffix}"), lost)
+    for till in tills:
+        till.result()
+    for killed in (server, other):
+        assert killed.request("GET", "/health/ready")[0] == 503
+        killed.stop(signal.SIGKILL)
+    assert transaction_ids(start_server()) >= acknowledged
+
+
+def test_others_that_open_and_close_the_file_disturb_nothing(client, make_app, file, tmp_path):
+    for number in range(3):
+        with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+            assert client.post("/payments", json=payment(transaction_id=f"txn-{number}")).status_code == 201
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.close(make_app())
+        assert client.application.test_cli_runner().invoke(args=["backup", str(tmp_path / str(number))]).exit_code == 0
+    assert len(client.get("/payments").json) == 3
+
+
+def test_a_closed_application_watches_new_side_files(app, client, file):
+    client.post("/payments", json=payment())
+    database.close(app)
+    assert not Path(f"{file}-wal").exists()
+    assert client.post("/payments", json=payment(transaction_id="txn-2")).status_code == 201
+    Path(f"{file}-wal").unlink()
+    assert client.post("/payments", json=payment(transaction_id="txn-3")).status_code == 503
 
 
 def test_a_forgotten_reader_leaves_no_large_wal_file(monkeypatch, make_app, rows, file):

@@ -196,3 +196,15 @@ def test_a_service_that_is_not_ready_is_a_fault_with_its_reason(server, findings
     assert found["port"][0][0] == "fault"
     assert "deleted or replaced" in found["port"][0][1]
     aside.rename(file)
+
+
+@on_sqlite
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+def test_a_service_without_its_side_files_is_a_fault(server, findings, tmp_path, suffix):
+    server.request("POST", "/payments", payment())
+    (lost,) = tmp_path.glob(f"payments-*.db{suffix}")
+    lost.unlink()
+    code, found = findings(PORT=server.port)
+    assert code == 1
+    reason = f"The file {lost} was deleted or replaced while the service ran: start the service again."
+    assert ("fault", f"port: http://127.0.0.1:{server.port} responds, but is not ready: {reason}") in found["port"]

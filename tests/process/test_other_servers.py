@@ -66,3 +66,13 @@ def test_a_missing_sqlite_file_is_named_and_not_created(make_new_app, import_app
     assert response.status_code == 503
     assert "it is missing or empty: see that its disk is mounted" in response.json["message"]
     assert list(tmp_path.iterdir()) == []
+
+
+@on_sqlite
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_other_servers_watch_the_files_of_sqlite(make_new_app, file, suffix):
+    client = client_of(make_new_app(), make_token())
+    assert client.post("/payments", json=payment()).status_code == 201
+    Path(f"{file}{suffix}").unlink()
+    assert client.post("/payments", json=payment(transaction_id="txn-2")).status_code == 503
+    assert "deleted or replaced" in client.get("/health/ready").json["message"]
