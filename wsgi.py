@@ -40,10 +40,14 @@ def main() -> None:
 
 
 def report_pending_migrations() -> None:
-    """Log an error unless the database is up to date."""
+    """Log an error unless the database is up to date. Ends the process if another path leads to it."""
     # Whatever fails here fails again, with its reason, at the first request.
     with app.app_context(), contextlib.suppress(*database.DATABASE_FAULTS, OSError):
         current = database.current
+        try:
+            current.reject_second_path()
+        except UnusableDatabase as error:
+            sys.exit(f"payments: the database {current.location} cannot be used: {error}")
         if not current.exists():
             logging.error("The database %s cannot be used: %s", current.location, MISSING)
         elif database.pending_migrations():

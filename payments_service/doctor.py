@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from . import database, store
 from .database import DATABASE_FAULTS
 from .database.sqlite import OTHERS_MODE
-from .errors import NotReady, SettingError, UnusableDatabase
+from .errors import DamagedDatabase, NotReady, SettingError, UnusableDatabase
 from .models import TABLES
 from .settings import join_host_and_port
 from .tokens.key_formats import SECRET_ALGORITHM, find_doubts
@@ -86,8 +86,10 @@ def check_database() -> Iterator[Finding]:
         for warning in current.find_warnings():
             yield Finding(WARNING, f"database: {warning}")
         yield from check_clock()
-    except UnusableDatabase as error:
+    except DamagedDatabase as error:
         yield Finding(FAULT, f"{where} cannot be used: {error}: stop the service and restore a backup with --force")
+    except UnusableDatabase as error:
+        yield Finding(FAULT, f"{where} cannot be used: {error}")
     except NotReady as error:
         reason = " ".join(str(error.__cause__ or error).split())
         advice = f": {current.advice}" if error.__cause__ else ""

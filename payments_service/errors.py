@@ -19,6 +19,7 @@
         └── Busy
     SettingError                    a setting is invalid: the service does not start
     UnusableDatabase                the database cannot be used: the service does not start
+    └── DamagedDatabase
 
 Each `PaymentsError` carries its HTTP status. `web.error_handlers` makes the responses.
 """
@@ -163,3 +164,7 @@ class SettingError(Exception):
 
 class UnusableDatabase(Exception):
     """The database cannot be used; the message is one line that says why."""
+
+
+class DamagedDatabase(UnusableDatabase):
+    """The database is damaged: a backup has to replace it."""

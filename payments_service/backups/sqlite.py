@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..database.locks import folder_lock, is_open_elsewhere
 from ..database.sqlite import Sqlite
-from ..errors import UnusableDatabase
+from ..errors import DamagedDatabase, UnusableDatabase
 from . import files
 from .files import BackupError, Progress
 
@@ -19,6 +19,10 @@ def back_up(database: Sqlite, backup: Path, progress: Progress) -> None:
     """Write a backup; raises `BackupError`, OSError and sqlite3.Error."""
     if not database.path.exists():
         raise BackupError(f"there is no database {database.path}")
+    try:
+        database.reject_second_path()
+    except UnusableDatabase as error:
+        raise BackupError(f"{database.path} cannot be backed up: {error}") from error
     with files.staging_folder(backup.parent) as staging:
         copy = staging / backup.name
         if files.FIRST_MIGRATION not in _copy(database.path, copy, progress):
@@ -42,11 +46,13 @@ def restore(database: Sqlite, file: Path, timestamp: str, force: bool, progress:
         with folder_lock(path.parent):
             try:
                 database.check()
-            except UnusableDatabase as error:
+            except DamagedDatabase as error:
                 if not force:
                     raise BackupError(f"the database cannot be read ({error}): use --force to replace it") from error
                 _replace_damaged(path, new, kept)
                 return kept
+            except UnusableDatabase as error:
+                raise BackupError(f"{path} cannot be replaced: {error}") from error
             if path.exists():
                 _replace_intact(path, new, kept, force)
                 return kept

@@ -180,6 +180,9 @@ class Postgresql(PooledPsycopg3Database):
     def check_files(self) -> None:
         """Do nothing: the server checks its files."""
 
+    def reject_second_path(self) -> None:
+        """Do nothing: the server looks after its files."""
+
     def find_warnings(self) -> Iterator[str]:
         """Yield what may become a fault, each with what to do."""
         for name in ("fsync", "full_page_writes"):

@@ -14,7 +14,7 @@ import peewee
 from playhouse.migrations import Runner
 from playhouse.pool import PooledSqliteDatabase
 
-from ..errors import UnusableDatabase
+from ..errors import DamagedDatabase, UnusableDatabase
 from ..metrics import Metrics
 from . import timeouts
 from .locks import WriteLock, folder_lock
@@ -91,7 +91,10 @@ class Sqlite(PooledSqliteDatabase):
             return
         if not self.exists():
             raise peewee.OperationalError(MISSING)
-        self.files.watch()
+        try:
+            self.files.watch()
+        except (UnusableDatabase, OSError) as error:
+            raise peewee.OperationalError(str(error)) from error
 
     def find_file_fault(self) -> str | None:
         """Return which file was deleted or replaced since the migration, or None."""
@@ -171,7 +174,8 @@ class Sqlite(PooledSqliteDatabase):
     def migrating(self, create: bool = True) -> Iterator[None]:
         """Let one process at a time migrate the file, which is created if it is missing and `create` is true.
 
-        Raises `UnusableDatabase` for a file that is missing or damaged. It is left as it is.
+        Raises `UnusableDatabase` for a file that is missing, damaged, or not the only path to the database. It is left
+        as it is.
         """
         self.check()
         if not create and not self._has_content():
@@ -193,13 +197,17 @@ class Sqlite(PooledSqliteDatabase):
         return self.path.exists() and self.path.stat().st_size > 0
 
     def check(self) -> None:
-        """Raise `UnusableDatabase` for a file that is damaged, or missing while its -wal file exists."""
+        """Raise `UnusableDatabase` for a file that is not the only path to the database.
+
+        Raises `DamagedDatabase` for one that is damaged, or missing while its -wal file exists.
+        """
         if not self._has_content():
             # SQLite would create a new database and delete the payments in the -wal file.
             wal = self.files.wal
             if wal.exists() and wal.stat().st_size:
-                raise UnusableDatabase(f"it was left as it is, because it is empty or missing while {wal} is not")
+                raise DamagedDatabase(f"it was left as it is, because it is empty or missing while {wal} is not")
             return
+        self.files.reject_second_path()
         try:
             result = self._quick_check("ro")
         except sqlite3.OperationalError as error:
@@ -208,7 +216,11 @@ class Sqlite(PooledSqliteDatabase):
             # A power cut interrupted a write, which SQLite has to roll back first.
             result = self._quick_check("rw")
         if result != "ok":
-            raise UnusableDatabase(f"it was left as it is, because it is damaged: {result}")
+            raise DamagedDatabase(f"it was left as it is, because it is damaged: {result}")
+
+    def reject_second_path(self) -> None:
+        """Raise `UnusableDatabase` for a file that is not the only path to the database."""
+        self.files.reject_second_path()
 
     def _quick_check(self, mode: str) -> str:
         """Return "ok", or the first damage that SQLite finds; raises `sqlite3.OperationalError` if it cannot check."""

@@ -2,14 +2,21 @@
 import contextlib
 import logging
 import os
+import re
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic, sleep
 
+from ..errors import UnusableDatabase
 from . import timeouts
+from .locks import POLL_SECONDS
 
 # How long other connections may keep a lost -wal file from being moved into the database.
 CHECKPOINT_TIMEOUT_SECONDS = 1
+
+MOUNTS = Path("/proc/self/mountinfo")
 
 # The device and inode of a file, None if it is missing.
 Identity = tuple[int, int] | None
@@ -18,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class SqliteFiles:
-    """The three files of a database: that they stay the same while the service runs.
+    """The three files of a database: that they stay the same while the service runs, and have one path each.
 
     What is written to a deleted -wal file is lost if the process is killed. In WAL mode SQLite itself deletes the -wal
     and -shm file only when the last connection closes. So one connection stays open while the files are watched. It
@@ -46,11 +53,14 @@ class SqliteFiles:
     def watch(self) -> None:
         """Begin to watch the files, or all three again after `close`: from now on they have to stay the same.
 
-        Of a database that takes no writes, the -wal and -shm file are not watched yet. Raises `sqlite3.Error`.
+        Of a database that takes no writes, the -wal and -shm file are not watched yet. Raises `sqlite3.Error`, and
+        `UnusableDatabase` where another path leads to the database.
         """
         with self._lock:
             if self._watched is not None or self.lost:
                 return
+            if self._database is None:
+                self.reject_second_path()
             with contextlib.ExitStack() as unless_kept:
                 connection = unless_kept.enter_context(contextlib.closing(self._open(timeouts.LOCK_TIMEOUT_SECONDS)))
                 connection.execute("PRAGMA synchronous = full")
@@ -117,6 +127,59 @@ class SqliteFiles:
         logger.error("%s; %s", self.lost, result)
         return self.lost
 
+    def reject_second_path(self) -> None:
+        """Raise `UnusableDatabase` where another path leads to the database, or another process uses a lost -wal file.
+
+        Each path has a -wal file of its own, and what is written through one destroys what was written through another.
+        """
+        if not os.path.isfile(self.path):
+            return
+        if self._count_names() > 1:
+            raise UnusableDatabase(
+                "it has a second name (a hard link), and each name would get a -wal file of its own: remove the other "
+                f"name, which is found with: find / -xdev -samefile {self.path}"
+            )
+        for mounted in self._find_mounts():
+            raise UnusableDatabase(
+                f"the file by itself is mounted at {mounted}, and each of its paths would get a -wal file of its own: "
+                "mount its folder instead"
+            )
+        self._wait_for_wal()
+
+    def _count_names(self) -> int:
+        """Return how many names the file has, other than those that an interrupted restore has left."""
+        kept = [path for path in self.path.parent.iterdir() if path.name.startswith(f"{self.path.name}.before-")]
+        return self.path.stat().st_nlink - sum(path.samefile(self.path) for path in kept)
+
+    def _find_mounts(self) -> Iterator[Path]:
+        """Yield where the file itself is mounted, as Docker does it with a volume of one file."""
+        with contextlib.suppress(OSError):
+            for line in MOUNTS.read_text(errors="surrogateescape").splitlines():
+                # proc(5): the mounted file or folder in its file system, and the mount point.
+                root, point = (unescape_mount(field) for field in line.split(" ")[3:5])
+                # Only such a mount point is looked at, since a network share may hang.
+                may_be = point == str(self.path) or os.path.basename(root) == self.path.name
+                if may_be and identify(Path(point)) == identify(self.path):
+                    yield Path(point)
+
+    def _wait_for_wal(self) -> None:
+        """Wait until nobody has the database open without its -wal file; raises `UnusableDatabase`."""
+        deadline = monotonic() + timeouts.LOCK_TIMEOUT_SECONDS
+        while not self.wal.exists() and self._is_open_elsewhere():
+            if monotonic() >= deadline:
+                raise UnusableDatabase(f"another process has it open, but {self.wal} was deleted: stop that one first")
+            sleep(POLL_SECONDS)
+
+    def _is_open_elsewhere(self) -> bool:
+        """Tell whether another connection is open, while there is no -wal file that this would move."""
+        with contextlib.closing(self._open(timeout=0)) as connection:
+            try:
+                connection.execute("PRAGMA locking_mode = exclusive")
+                connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+                return False
+            except sqlite3.DatabaseError as error:
+                return error.sqlite_errorname.startswith("SQLITE_BUSY")
+
 
 def identify(path: str | Path) -> Identity:
     """Return the device and inode of a file, None if it is missing."""
@@ -130,3 +193,8 @@ def identify(path: str | Path) -> Identity:
 def describe_loss(path: str, advice: str) -> str:
     """Return in one line that a file is lost, and what to do."""
     return f"the file {path} was deleted or replaced while the service ran: {advice}"
+
+
+def unescape_mount(field: str) -> str:
+    r"""Return a field of mountinfo, in which blanks and backslashes are octal, such as \040."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)

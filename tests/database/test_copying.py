@@ -1,4 +1,6 @@
 """Copying a SQLite database to PostgreSQL"""
+import os
+
 import pytest
 
 from payments_service import create_app, database
@@ -97,6 +99,14 @@ def test_a_database_in_use_is_not_copied(start_server, database_url, target_url,
     result = make_new_app().test_cli_runner().invoke(args=["copy-to", target_url])
     assert result.exit_code == 1
     assert "stop the service first" in result.output
+
+
+def test_a_hard_link_is_not_copied(make_new_app, database_url, target_url):
+    file = database_url.removeprefix("sqlite:///")
+    os.link(file, f"{file}.second")
+    result = make_new_app().test_cli_runner().invoke(args=["copy-to", target_url])
+    assert result.exit_code == 1
+    assert "it has a second name (a hard link)" in result.output
 
 
 @pytest.mark.empty_database

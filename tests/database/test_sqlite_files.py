@@ -11,13 +11,15 @@ from pathlib import Path
 import peewee
 import pytest
 
-from payments_service import database
+from payments_service import UnusableDatabase, database
 from payments_service.database import sqlite
 
 from ..support.clients import client_of
 from ..support.engines import on_sqlite
-from ..support.migrating import migrate_new
-from ..support.payments import payment
+from ..support.migrating import migrate, migrate_new
+from ..support.payments import ID, payment
+from ..support.rows import stored
+from ..support.sqlite import can_mount, mounted
 from ..support.tokens import make_token
 from ..support.waiting import wait_until
 
@@ -187,6 +189,22 @@ def test_a_missing_folder_stops_the_start_and_is_not_made(start_server, tmp_path
     assert not (tmp_path / "disk").exists()
 
 
+def test_a_start_beside_a_lost_wal_file_is_rejected(short_timeouts, make_new_app, rows, file, tmp_path):
+    rows.insert("method", {"id": stored(ID), "name": "Voucher"})
+    Path(f"{file}-wal").unlink()
+    app = make_new_app()
+    with pytest.raises(UnusableDatabase, match=f"another process has it open, but {file}-wal was deleted"):
+        migrate(app)
+    result = app.test_cli_runner().invoke(args=["backup", str(tmp_path / "backups")])
+    assert result.exit_code == 1
+    assert "was deleted" in result.output
+    assert not Path(f"{file}-wal").exists()
+    # The last connection moves what its -wal file holds into the database.
+    rows.connection.close()
+    assert migrate(app) == []
+    assert "Voucher" in [method["name"] for method in client_of(app, make_token()).get("/payments/methods").json]
+
+
 # One path
 
 
@@ -236,6 +254,69 @@ def test_a_restore_replaces_the_target_and_not_the_link(make_app, client, file, 
     assert link.is_symlink()
     assert file.stat().st_ino != before
     assert f"{file}.before-" in result.output
+
+
+@pytest.fixture
+def second_name(file, tmp_path):
+    """Give the database a second name in another folder, and return it."""
+    (tmp_path / "elsewhere").mkdir()
+    second = tmp_path / "elsewhere" / "copy.db"
+    os.link(file, second)
+    return second
+
+
+@pytest.mark.parametrize("by", ["first name", "second name"])
+def test_a_hard_link_stops_the_start(start_server, file, second_name, by):
+    path = file if by == "first name" else second_name
+    assert last_line(start_server(DATABASE_URL=f"sqlite:///{path}")) == (
+        f"payments: the database sqlite:///{path} cannot be used: it has a second name (a hard link), and each name "
+        "would get a -wal file of its own: remove the other name, which is found with: "
+        f"find / -xdev -samefile {path}\n"
+    )
+    second_name.unlink()
+    assert start_server().port
+
+
+@pytest.mark.parametrize("command", ["migrate", "backup", "restore", "methods"])
+def test_a_hard_link_stops_each_command(make_new_app, file, second_name, tmp_path, command):
+    shutil.copy(file, tmp_path / "backup.db")
+    further = {"backup": [str(tmp_path)], "restore": [str(tmp_path / "backup.db"), "--force"], "methods": ["list"]}
+    before = file.stat().st_ino, file.read_bytes()
+    result = make_new_app().test_cli_runner().invoke(args=[command, *further.get(command, [])])
+    assert result.exit_code == 1
+    assert "it has a second name (a hard link)" in result.output
+    assert len(result.output.splitlines()) == 1
+    assert (file.stat().st_ino, file.read_bytes()) == before
+
+
+def test_a_second_name_left_by_a_killed_restore_is_allowed(start_server, file):
+    os.link(file, f"{file}.before-20261122T093000Z")
+    assert start_server().request("GET", "/payments") == (204, None)
+
+
+@pytest.mark.skipif(not can_mount(), reason="unshare is not installed, or may not mount")
+@pytest.mark.parametrize("by", ["source", "mount point"])
+def test_a_file_mounted_by_itself_stops_the_start(start_server, file, tmp_path, by):
+    point = tmp_path / "with blank" / "mounted.db"
+    point.parent.mkdir()
+    point.touch()
+    path = file if by == "source" else point
+    server = start_server(command=mounted(file, point), DATABASE_URL=f"sqlite:///{path}")
+    assert last_line(server) == (
+        f"payments: the database sqlite:///{path} cannot be used: the file by itself is mounted at {point}, and each "
+        "of its paths would get a -wal file of its own: mount its folder instead\n"
+    )
+
+
+@pytest.mark.skipif(not can_mount(), reason="unshare is not installed, or may not mount")
+def test_a_folder_may_be_mounted_elsewhere(start_server, file, tmp_path):
+    point = tmp_path / "mounted"
+    point.mkdir()
+    server = start_server(command=mounted(file.parent, point), DATABASE_URL=f"sqlite:///{point}/{file.name}")
+    assert server.request("POST", "/payments", payment())[0] == 201
+    # The same folder, so the same -wal file.
+    assert Path(f"{file}-wal").exists()
+    assert transaction_ids(start_server()) == {"txn-1"}
 
 
 # Creating it

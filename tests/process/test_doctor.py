@@ -1,5 +1,6 @@
 """flask --app wsgi doctor"""
 import http.server
+import os
 import socket
 import threading
 from datetime import datetime, timedelta, timezone
@@ -208,3 +209,12 @@ def test_a_service_without_its_side_files_is_a_fault(server, findings, tmp_path,
     assert code == 1
     reason = f"The file {lost} was deleted or replaced while the service ran: start the service again."
     assert ("fault", f"port: http://127.0.0.1:{server.port} responds, but is not ready: {reason}") in found["port"]
+
+
+@on_sqlite
+def test_a_hard_link_is_a_fault_that_needs_no_backup(findings, make_app, tmp_path):
+    os.link(make_app().extensions["payments"].database.path, tmp_path / "second.db")
+    code, found = findings()
+    assert code == 1
+    assert "it has a second name (a hard link)" in found["database"][0][1]
+    assert "backup" not in found["database"][0][1]

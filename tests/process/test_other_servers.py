@@ -1,4 +1,5 @@
 """The application under another WSGI server, which runs no migrations"""
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,13 @@ def test_a_missing_sqlite_file_is_named_and_not_created(make_new_app, import_app
 
 
 @on_sqlite
+def test_a_hard_link_stops_other_servers_with_one_line(import_application, file):
+    os.link(file, f"{file}.second")
+    (line,) = import_application(exit_code=1)
+    assert "it has a second name (a hard link)" in line
+
+
+@on_sqlite
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
 def test_other_servers_watch_the_files_of_sqlite(make_new_app, file, suffix):
     client = client_of(make_new_app(), make_token())
@@ -76,3 +84,10 @@ def test_other_servers_watch_the_files_of_sqlite(make_new_app, file, suffix):
     Path(f"{file}{suffix}").unlink()
     assert client.post("/payments", json=payment(transaction_id="txn-2")).status_code == 503
     assert "deleted or replaced" in client.get("/health/ready").json["message"]
+
+
+@on_sqlite
+def test_a_hard_link_gets_503_where_nothing_migrates(make_new_app, file, caplog):
+    os.link(file, f"{file}.second")
+    assert client_of(make_new_app(), make_token()).post("/payments", json=payment()).status_code == 503
+    assert "it has a second name (a hard link)" in caplog.text

@@ -23,3 +23,15 @@ def damage(file: Path, damaged: str) -> None:
 def can_trace() -> bool:
     """Tell whether strace is installed and may trace."""
     return bool(shutil.which("strace")) and subprocess.run(["strace", "-o", os.devnull, "true"]).returncode == 0
+
+
+def mounted(source: Path, point: Path) -> list[str | Path]:
+    """Return a command that runs a program where `source` is mounted at `point`, which no other process sees."""
+    script = 'mount --bind "$1" "$2"; shift 2; exec "$@"'
+    return ["unshare", "--map-root-user", "--mount", "sh", "-ec", script, "sh", source, point]
+
+
+def can_mount() -> bool:
+    """Tell whether unshare is installed and may mount."""
+    trial = mounted(Path(__file__), Path(__file__))
+    return bool(shutil.which("unshare")) and subprocess.run([*trial, "true"], capture_output=True).returncode == 0
