@@ -125,12 +125,14 @@ def check_port(config: dict[str, Any]) -> Iterator[Finding]:
             connection.request("GET", "/health/ready")
             response = connection.getresponse()
             body = json.loads(response.read())
+        is_ready = response.status == HTTPStatus.OK and body["status"] == "ready"
+        reason = None if is_ready else body["message"]
     except OSError as error:
         yield Finding(WARNING, f"{where} does not respond ({error}): start the service")
-    except (http.client.HTTPException, ValueError):
+    except (http.client.HTTPException, ValueError, LookupError, TypeError):
         yield Finding(FAULT, f"{where} is used by another program: stop it, or choose another PAYMENTS_PORT")
     else:
-        if response.status == HTTPStatus.OK:
+        if is_ready:
             yield Finding(OK, f"{where} responds and is ready")
         else:
-            yield Finding(FAULT, f"{where} responds, but is not ready: {body.get('message')}")
+            yield Finding(FAULT, f"{where} responds, but is not ready: {reason}")

@@ -163,7 +163,7 @@ def test_a_clock_that_is_behind_the_last_payment_is_a_fault(findings, make_app, 
     assert [level for level, _ in found["clock"]] == [level]
 
 
-def test_a_port_at_which_nothing_responses_is_a_warning(findings, make_app):
+def test_a_port_at_which_nothing_responds_is_a_warning(findings, make_app):
     make_app()
     code, found = findings()
     assert code == 0
@@ -177,8 +177,15 @@ def test_the_port_is_shown_as_an_address_that_works(findings, make_app, free_por
     assert found["port"][0][1].startswith(f"port: http://{shown}:{free_port} ")
 
 
-def test_a_port_that_another_program_has_is_a_fault(findings):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"7", b"{}", b'{"status": "ok"}', b'{"message": null}'])
+def test_a_port_that_another_program_has_is_a_fault(findings, body):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as other:
         thread = threading.Thread(target=other.serve_forever)
         thread.start()
         code, found = findings(PORT=other.server_address[1])
