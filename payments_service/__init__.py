@@ -4,7 +4,7 @@ Another service signs people in: every request carries their access token, in th
 `Authorization: Bearer`, and each operation names the permission that the token has to grant. Amounts are exact JSON
 numbers; each currency has a number of decimals. Ids are UUIDs. A retry of a `POST` with the same `Idempotency-Key`
 changes nothing. A change with `If-Match` is rejected if the payment was changed meanwhile. Each payment has a history
-of everything that was done to it.
+of everything that was done to it. A closing holds all changes of money since the one before, and never changes.
 An error is JSON with `code`, `status`, `message` and, where single fields are invalid, `errors`.
 """
 from __future__ import annotations
@@ -48,7 +48,7 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
         MAX_CONTENT_LENGTH=parsing.MAX_BODY_BYTES,
     )
     app.json = responses.ExactJSONProvider(app)
-    app.url_map.converters |= {"uuid": paths.UUIDInPath, "ticket": paths.TicketInPath}
+    app.url_map.converters |= {"uuid": paths.UUIDInPath, "ticket": paths.TicketInPath, "number": paths.NumberInPath}
     # A redirect would not be JSON, and would lose the body of a POST.
     app.url_map.merge_slashes = False
     app.wsgi_app = cookies.CookieMiddleware(app.wsgi_app)  # type: ignore[method-assign]

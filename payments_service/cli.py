@@ -198,9 +198,10 @@ def list_methods() -> None:
 
 @methods.command("add")
 @click.argument("name")
-def add_method(name: str) -> None:
+@click.option("--cash", is_flag=True, help="Its money is in a drawer that is counted. It cannot be changed later.")
+def add_method(name: str, cash: bool) -> None:
     """Add a payment method and print its id."""
-    click.echo(store.methods.add(name))
+    click.echo(store.methods.add(name, cash))
 
 
 @methods.command("rename")

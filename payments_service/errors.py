@@ -7,7 +7,8 @@
     ├── NotPermitted                403
     ├── NotFound                    404
     ├── Conflict                    409
-    │   └── TransactionIdTaken
+    │   ├── TransactionIdTaken
+    │   └── ClosingNumberTaken
     ├── PreconditionFailed          412
     ├── NotJson                     415
     ├── Invalid                     422
@@ -87,6 +88,14 @@ class TransactionIdTaken(Conflict):
     def __init__(self, payment_id: UUID) -> None:
         super().__init__("Another payment has this transaction_id: send one that is not used yet.")
         self.payment_id = payment_id
+
+
+class ClosingNumberTaken(Conflict):
+    """Another closing is the next one; `detail` says which, and who made the last one."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("This is not the number of the next closing: nothing was closed.")
+        self.detail = detail
 
 
 class PreconditionFailed(PaymentsError):

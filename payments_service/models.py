@@ -3,8 +3,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from peewee import (
-    BigAutoField, BigIntegerField, CompositeKey, Field, ForeignKeyField, IntegerField, Model, SmallIntegerField,
-    TextField, UUIDField,
+    BigAutoField, BigIntegerField, BooleanField, CompositeKey, DateField, Field, ForeignKeyField, IntegerField, Model,
+    SmallIntegerField, TextField, UUIDField,
 )
 
 from .database import current
@@ -34,10 +34,11 @@ class Table(Model):
 
 
 class Method(Table):
-    """A payment method."""
+    """A payment method; `cash` says whether its money is in a drawer that is counted."""
 
     id = UUIDField(primary_key=True)
     name = TextField(unique=True)
+    cash = BooleanField()
 
 
 class Currency(Table):
@@ -79,10 +80,11 @@ class TicketPayment(Table):
 
 
 class History(Table):
-    """An entry of a payment's history. Triggers keep it from being changed or deleted."""
+    """An entry of the history. Triggers keep it from being changed or deleted."""
 
     id = BigAutoField()
-    payment_id = UUIDField()
+    # Null for a cash movement, which belongs to no payment.
+    payment_id = UUIDField(null=True)
     at = TimestampField()
     user_id = TextField(null=True)
     request_id = TextField()
@@ -90,9 +92,106 @@ class History(Table):
     # The payment's or the link's fields as JSON text.
     before = TextField(null=True)
     after = TextField(null=True)
+    # The number of the closing that was open. 0 for an entry that is older than all closings.
+    closing = BigIntegerField()
 
     class Meta:
-        indexes = ((("payment_id", "id"), False),)
+        indexes = ((("payment_id", "id"), False), (("closing", "id"), False))
+
+
+class OpenClosing(Table):
+    """The one row with the number of the closing that is open. It closes next."""
+
+    id = SmallIntegerField(primary_key=True)
+    number = BigIntegerField()
+
+
+class Posting(Table):
+    """A signed change of money, which belongs to one closing. Triggers keep it from being changed or deleted."""
+
+    id = BigAutoField()
+    # Null for what was carried from before the first closing.
+    history_id = BigIntegerField(null=True)
+    method = ForeignKeyField(Method, index=False)
+    currency = ForeignKeyField(Currency, index=False)
+    user_id = TextField(null=True)
+    kind = TextField()
+    closing = BigIntegerField()
+    business_date = DateField()
+    minor_units = BigIntegerField()
+
+    class Meta:
+        indexes = ((("closing", "id"), False), (("business_date",), False))
+
+
+class Closing(Table):
+    """A closing: its totals never change. Triggers keep it from being changed or deleted, and its lines too."""
+
+    number = BigIntegerField(primary_key=True)
+    closed_at = TimestampField()
+    user_id = TextField(null=True)
+    business_date = DateField()
+    previous_hash = TextField(null=True)
+    # The SHA-256 of its archive.
+    hash = TextField(unique=True)
+
+
+class ClosingLine(Table):
+    """The totals of a method and currency in a closing, in minor units, with the names that they had."""
+
+    closing = BigIntegerField()
+    method = ForeignKeyField(Method, index=False)
+    currency = ForeignKeyField(Currency, index=False)
+    method_name = TextField()
+    cash = BooleanField()
+    currency_acronym = TextField()
+    decimals = SmallIntegerField()
+    opening = BigIntegerField()
+    payments = BigIntegerField()
+    payments_count = IntegerField()
+    corrections = BigIntegerField()
+    corrections_count = IntegerField()
+    refunds = BigIntegerField()
+    refunds_count = IntegerField()
+    paid_in = BigIntegerField()
+    paid_out = BigIntegerField()
+    expected = BigIntegerField()
+    counted = BigIntegerField(null=True)
+    remaining = BigIntegerField()
+
+    class Meta:
+        primary_key = CompositeKey("closing", "method", "currency")
+
+
+class ClosingUser(Table):
+    """What a user took by a method and in a currency, in a closing."""
+
+    id = BigAutoField()
+    closing = BigIntegerField()
+    user_id = TextField(null=True)
+    method = ForeignKeyField(Method, index=False)
+    currency = ForeignKeyField(Currency, index=False)
+    takings = BigIntegerField()
+
+    class Meta:
+        indexes = ((("closing", "id"), False),)
+
+
+class CashMovement(Table):
+    """Cash that was paid into the drawer or out of it. Triggers keep it from being changed or deleted."""
+
+    id = UUIDField(primary_key=True)
+    kind = TextField()
+    method = ForeignKeyField(Method, index=False)
+    currency = ForeignKeyField(Currency, index=False)
+    minor_units = BigIntegerField()
+    reason = TextField()
+    user_id = TextField(null=True)
+    at = TimestampField()
+    closing = BigIntegerField()
+
+    class Meta:
+        indexes = ((("closing", "id"), False),)
 
 
 class IdempotencyKey(Table):

@@ -5,9 +5,11 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping
+from datetime import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import flask
 import psycopg
@@ -24,6 +26,8 @@ WEB_ORIGIN = r"(?!http:.*:80$|https:.*:443$)https?://([a-z0-9.-]+|\[[0-9a-f:]+\]
 APP_ORIGIN = r"(?!(ht[a-z]*|ftps?|wss?|file|data|blob|about):)[a-z][a-z0-9+.-]*://[A-Za-z0-9._-]*(:[0-9]{1,5})?"
 ORIGIN = re.compile(f"{WEB_ORIGIN}|{APP_ORIGIN}")
 # Also Heroku's short scheme, and SQLAlchemy's with the name of a driver.
+# The latest end of a business day is 11:59: later it would be the day itself.
+DAY_ENDS = re.compile("(0[0-9]|1[01]):[0-5][0-9]")
 POSTGRESQL_SCHEME = re.compile(r"postgres(ql)?(\+[a-z0-9_]+)?://")
 
 logger = logging.getLogger(__name__)
@@ -162,6 +166,20 @@ def _parse_network(raw: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         raise ValueError(expected) from None
 
 
+def _parse_time_zone(raw: Any) -> ZoneInfo:
+    try:
+        return ZoneInfo(_parse_text(raw).strip())
+    except (KeyError, ValueError, OSError):
+        raise ValueError("must be a time zone of the IANA database, such as Europe/Berlin or UTC") from None
+
+
+def _parse_day_ends(raw: Any) -> time:
+    text = str(raw).strip()
+    if not DAY_ENDS.fullmatch(text):
+        raise ValueError("must be a time from 00:00 to 11:59, such as 04:00")
+    return time.fromisoformat(text)
+
+
 def _choice_parser(*choices: str) -> Callable[[Any], str]:
     def parse(raw: Any) -> str:
         if raw not in choices:
@@ -183,6 +201,9 @@ SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "THREADS": (_integer_parser(1, 256), 8),
     "DATABASE_URL": (parse_database_url, parse_database_url("sqlite:///instance/payments.db")),
     "IDEMPOTENCY_DAYS": (_integer_parser(1, 365), 7),
+    # When a business day ends: in this zone, at this time of the next morning.
+    "TIME_ZONE": (_parse_time_zone, None),
+    "DAY_ENDS": (_parse_day_ends, time(0)),
     "JWT_SECRET": (_parse_text, None),
     "JWT_SECRET_FILE": (_parse_text, None),
     "JWT_PUBLIC_KEY_FILE": (_parse_text, None),

@@ -1,7 +1,10 @@
 """HTTP, a module a noun."""
-from . import currencies, docs, health, methods, openapi, payments, ticket_payments
+from . import cash_movements, closings, currencies, docs, health, methods, openapi, payments, takings, ticket_payments
 
 # In the order of the API document. A new noun is one line here.
-OPERATIONS = [payments.blp, methods.blp, currencies.blp, ticket_payments.blp, openapi.blp, health.blp]
+OPERATIONS = [
+    payments.blp, methods.blp, currencies.blp, ticket_payments.blp, takings.blp, closings.blp, cash_movements.blp,
+    openapi.blp, health.blp,
+]
 # Pages are not in the API document.
 PAGES = [docs.blp]

@@ -1,7 +1,7 @@
 """The data layer's base: the current database, prepared queries, write transactions and migrations."""
 from typing import Any
 
-from .current import current, set_database_finder
+from .current import DayRule, current, set_database_finder
 from .faults import DATABASE_FAULTS, is_outage
 from .migrating import lacks_migrations, migrate, pending_migrations
 from .queries import placeholder, prepared
@@ -9,9 +9,9 @@ from .transactions import RetryWrite, on_commit, write, write_around
 from .triggers import find_changed_triggers, find_further_triggers
 
 __all__ = [
-    "DATABASE_FAULTS", "RetryWrite", "close", "current", "find_changed_triggers", "find_further_triggers", "is_outage",
-    "lacks_migrations", "migrate", "on_commit", "pending_migrations", "placeholder", "prepared", "set_database_finder",
-    "watch", "write", "write_around",
+    "DATABASE_FAULTS", "DayRule", "RetryWrite", "close", "current", "find_changed_triggers", "find_further_triggers",
+    "is_outage", "lacks_migrations", "migrate", "on_commit", "pending_migrations", "placeholder", "prepared",
+    "set_database_finder", "watch", "write", "write_around",
 ]
 
 # The key of `app.extensions` for what the service keeps with an application.

@@ -1,8 +1,16 @@
 """The database that the models and the store use: that of the application which handles the request or command."""
 from collections.abc import Callable
-from typing import Any
+from datetime import time, timezone, tzinfo
+from typing import Any, NamedTuple
 
 import peewee
+
+
+class DayRule(NamedTuple):
+    """When a business day of the application ends: in a time zone, at a time of the next morning."""
+
+    time_zone: tzinfo = timezone.utc
+    ends: time = time(0)
 
 
 class CurrentDatabase(peewee.DatabaseProxy):

@@ -15,20 +15,31 @@ from ..errors import UnusableDatabase
 from ..metrics import Metrics
 from ..settings import join_host_and_port
 from . import timeouts
+from .current import DayRule
 from .triggers import Trigger
 
 # The key of the advisory lock under which one process migrates: "payments" in ASCII.
 MIGRATION_LOCK_KEY = 0x7061796D656E7473
 
-# The trigger functions that the migrations make, each with its body, and the definitions of their triggers. A test
-# compares them with a migrated database.
+# The trigger functions that the migrations make, each with its body, and the triggers that call them. A test compares
+# them with a migrated database.
 FUNCTIONS = {
     "refuse_to_change_history":
-    "BEGIN RAISE EXCEPTION 'history is append-only' USING ERRCODE = 'restrict_violation'; END"
+    "BEGIN RAISE EXCEPTION 'history is append-only' USING ERRCODE = 'restrict_violation'; END",
+    "reject_change":
+    "BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END",
 }
+# The tables whose rows cannot be changed or deleted, each with the function of its triggers.
+APPEND_ONLY = {"history": "refuse_to_change_history"} | dict.fromkeys(
+    ["posting", "closing", "closing_line", "closing_user", "cash_movement"], "reject_change"
+)
 TRIGGERS = {
-    Trigger("history", "history_is_not_changed"): "BEFORE DELETE OR UPDATE ON history FOR EACH ROW",
-    Trigger("history", "history_is_not_emptied"): "BEFORE TRUNCATE ON history FOR EACH STATEMENT",
+    Trigger(table, f"{table}_{name}"): f"{when} ON {table} FOR EACH {unit}"
+    for table in APPEND_ONLY
+    for name, when, unit in (
+        ("is_not_changed", "BEFORE DELETE OR UPDATE", "ROW"),
+        ("is_not_emptied", "BEFORE TRUNCATE", "STATEMENT"),
+    )
 }
 # A trigger's state "A" is ENABLE ALWAYS: it runs in replication sessions too.
 READ_TRIGGERS = """
@@ -95,8 +106,9 @@ class Postgresql(PooledPsycopg3Database):
     # PostgreSQL's own locks keep writes apart.
     write_lock = contextlib.nullcontext()
 
-    def __init__(self, url: str, connections: int, metrics: Metrics) -> None:
+    def __init__(self, url: str, connections: int, metrics: Metrics, day_rule: DayRule = DayRule()) -> None:
         self.metrics = metrics
+        self.day_rule = day_rule
         given = conninfo_to_dict(url)
         server = join_host_and_port(str(given.get("host", "")), given.get("port") or 5432)
         self.location = f"postgresql://{server}/{given['dbname']}"
@@ -192,9 +204,9 @@ class Postgresql(PooledPsycopg3Database):
 
     def expected_triggers(self) -> dict[Trigger, str]:
         """Return the triggers that the migrations make, each with its definition."""
-        ((function, body),) = FUNCTIONS.items()
         return {
-            trigger: f"A: CREATE TRIGGER {trigger.name} {when} EXECUTE FUNCTION {function}(): plpgsql {body}"
+            trigger: f"A: CREATE TRIGGER {trigger.name} {when} EXECUTE FUNCTION {APPEND_ONLY[trigger.table]}(): "
+            f"plpgsql {FUNCTIONS[APPEND_ONLY[trigger.table]]}"
             for trigger, when in TRIGGERS.items()
         }
 
@@ -216,6 +228,13 @@ class Postgresql(PooledPsycopg3Database):
         It waits for rows that another transaction has locked, or skips them with `skip_locked`.
         """
         return query.for_update(skip_locked=skip_locked)
+
+    def for_share(self, query: peewee.ModelSelect) -> peewee.ModelSelect:
+        """Return the query as SELECT FOR SHARE: until the transaction ends, others may read the rows but not lock them.
+
+        It waits for rows that another transaction has locked for an update, and returns them as they are then.
+        """
+        return query.for_update("FOR SHARE")
 
     def sort_by_bytes(self, text: peewee.ColumnBase) -> peewee.ColumnBase:
         """Return a text that is compared byte by byte, and not as the database's collation compares it.

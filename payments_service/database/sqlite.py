@@ -17,6 +17,7 @@ from playhouse.pool import PooledSqliteDatabase
 from ..errors import DamagedDatabase, UnusableDatabase
 from ..metrics import Metrics
 from . import timeouts
+from .current import DayRule
 from .locks import WriteLock, folder_lock
 from .migrating import MIGRATIONS
 from .sqlite_files import SqliteFiles
@@ -37,9 +38,10 @@ MISSING = "it is missing or empty: see that its disk is mounted, or run `flask -
 class Sqlite(PooledSqliteDatabase):
     """A SQLite file and its pool of connections."""
 
-    def __init__(self, url: str, connections: int, metrics: Metrics) -> None:
+    def __init__(self, url: str, connections: int, metrics: Metrics, day_rule: DayRule = DayRule()) -> None:
         self.location = url
         self.metrics = metrics
+        self.day_rule = day_rule
         self.path = Path(url.removeprefix("sqlite:///"))
         self.files = SqliteFiles(self.path)
         self.write_lock = WriteLock(self.path.parent)
@@ -152,6 +154,10 @@ class Sqlite(PooledSqliteDatabase):
         return datetime.now(timezone.utc)
 
     def for_update(self, query: peewee.ModelSelect, skip_locked: bool = False) -> peewee.ModelSelect:
+        """Return the query unchanged: a write transaction locks the whole database."""
+        return query
+
+    def for_share(self, query: peewee.ModelSelect) -> peewee.ModelSelect:
         """Return the query unchanged: a write transaction locks the whole database."""
         return query
 

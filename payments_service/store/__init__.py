@@ -1,6 +1,10 @@
 """Every query and every transaction, a module a noun. Knows nothing of HTTP."""
-from . import clock, currencies, health, history, idempotency, listing, methods, payments, ticket_payments
+from . import (
+    archives, business_days, cash_movements, clock, closings, currencies, health, history, idempotency, journal,
+    listing, methods, payments, postings, takings, ticket_payments, totals,
+)
 
 __all__ = [
-    "clock", "currencies", "health", "history", "idempotency", "listing", "methods", "payments", "ticket_payments",
+    "archives", "business_days", "cash_movements", "clock", "closings", "currencies", "health", "history",
+    "idempotency", "journal", "listing", "methods", "payments", "postings", "takings", "ticket_payments", "totals",
 ]

@@ -1,27 +1,32 @@
 """The history: who did what to which payment, and when."""
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
+import peewee
 from peewee import ModelInsert
 
 from ..codec import encode
 from ..database import placeholder, prepared
 from ..models import History
+from . import business_days, postings
 from .pages import Page
+from .postings import Change
 
 
 class Action(StrEnum):
-    """What was done to a payment."""
+    """What was done to a payment, or to the cash in a drawer."""
 
     CREATED = "created"
     CHANGED = "changed"
     DELETED = "deleted"
     LINKED = "linked"
     UNLINKED = "unlinked"
+    PAID_IN = "paid_in"
+    PAID_OUT = "paid_out"
 
 
 class Caller(NamedTuple):
@@ -53,13 +58,21 @@ def _as_json(text: str | None) -> msgspec.Raw | None:
 
 
 def add(
-    action: Action, payment_id: UUID, caller: Caller, at: datetime, *, before: Any = None, after: Any = None
-) -> None:
-    """Add an entry. Call it in the write transaction of the change that it records.
+    action: Action,
+    payment_id: UUID | None,
+    caller: Caller,
+    at: datetime,
+    *,
+    before: Any = None,
+    after: Any = None,
+    changes: Sequence[Change] = (),
+) -> int:
+    """Add an entry and post its changes of money; return the number of the open closing, which they belong to.
 
-    `before` and `after` are the payment or the link as the API shows it, None where it does not exist.
+    Call it in the write transaction of the change that it records. `before` and `after` are the payment, the link or
+    the cash movement as the API shows it, None where it does not exist.
     """
-    _insert.insert(
+    entry = _insert.first_tuple(
         payment_id=payment_id,
         at=at,
         user_id=caller.user_id,
@@ -68,17 +81,25 @@ def add(
         before=before and encode(before).decode(),
         after=after and encode(after).decode(),
     )
+    if entry is None:
+        raise peewee.OperationalError("the database drops history entries: look for triggers and rules of others")
+    history_id, closing = entry
+    if changes:
+        postings.add(changes, history_id, caller.user_id, closing, business_days.find_date(at))
+    return int(closing)
 
 
 @prepared
 def _insert() -> ModelInsert:
-    columns = [field for field in History._meta.sorted_fields if field is not History.id]
-    return History.insert({field: placeholder(field) for field in columns})
+    columns = [field for field in History._meta.sorted_fields if field.name not in ("id", "closing")]
+    values = {field: placeholder(field) for field in columns} | {History.closing: postings.select_open_number()}
+    return History.insert(values).returning(History.id, History.closing)
 
 
 def exists(payment_id: UUID | None) -> bool:
     """Tell whether a payment has a history."""
-    return bool(History.select().where(History.payment_id == payment_id).exists())
+    # None would find the entries that belong to no payment.
+    return payment_id is not None and bool(History.select().where(History.payment_id == payment_id).exists())
 
 
 def iterate_pages(size: int, payment_id: UUID | None, after: int = 0) -> Iterator[Page[HistoryEntry]]:

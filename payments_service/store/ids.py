@@ -5,7 +5,7 @@ from peewee import Field, Select
 from uuid_utils.compat import uuid7
 
 from ..database import placeholder, prepared
-from ..models import Currency, History, Method, Payment
+from ..models import CashMovement, Currency, History, Method, Payment
 
 # Ids from here on leave no room for a later one, and SQLite sorts text that is no id after it. Only people make them.
 END_OF_IDS = UUID("ffffffff-ffff-0000-0000-000000000000")
@@ -29,6 +29,11 @@ def make_method_id() -> UUID:
 def make_currency_id() -> UUID:
     """Return an id that sorts after those of all currencies. Call it in a write transaction."""
     return _make_id(_newest_currency)
+
+
+def make_cash_movement_id() -> UUID:
+    """Return an id that sorts after those of all cash movements. Call it in a write transaction."""
+    return _make_id(_newest_cash_movement)
 
 
 def _make_id(query: prepared) -> UUID:
@@ -74,3 +79,8 @@ def _newest_method() -> Select:
 @prepared
 def _newest_currency() -> Select:
     return _select_newest(Currency.id)
+
+
+@prepared
+def _newest_cash_movement() -> Select:
+    return _select_newest(CashMovement.id)

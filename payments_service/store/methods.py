@@ -36,15 +36,15 @@ def by_id() -> ModelSelect:
 
 
 @write(NAME_TAKEN)
-def add(name: str) -> UUID:
-    """Add a method and return its id.
+def add(name: str, cash: bool = False) -> UUID:
+    """Add a method and return its id; `cash` says whether its money is in a drawer that is counted.
 
     Raises `Conflict` for a name in use, and `Invalid` for one that is blank or too long, or that begins or ends with a
     blank or an invisible character.
     """
     _check_name(name)
     method_id = ids.make_method_id()
-    Method.insert(id=method_id, name=name).execute()
+    Method.insert(id=method_id, name=name, cash=cash).execute()
     return method_id
 
 

@@ -19,6 +19,7 @@ from ..text import INVISIBLE_END, has_invisible_end
 from . import currencies, history, ids, methods
 from .history import Action, Caller, HistoryEntry
 from .pages import Page
+from .postings import Change, Kind
 
 FIRST_VERSION = 1
 NO_PAYMENT = "There is no payment with this id."
@@ -74,11 +75,17 @@ def count() -> int:
 
 def get(payment_id: UUID | None) -> tuple[RecordedPayment, int]:
     """Return a payment and its version, which increases by one with each change; raises `NotFound`, also for None."""
+    payment, version, _ = _read(payment_id)
+    return payment, version
+
+
+def _read(payment_id: UUID | None) -> tuple[RecordedPayment, int, int]:
+    """Return a payment, its version and its minor units; raises `NotFound`, also for None."""
     row = _by_id.first_tuple(id=payment_id)
     if row is None:
         raise NotFound(NO_PAYMENT)
     *columns, version = row
-    return RecordedPayment.from_row(tuple(columns)), version
+    return RecordedPayment.from_row(tuple(columns)), version, dict(zip(COLUMNS, columns))["minor_units"]
 
 
 @prepared
@@ -136,7 +143,8 @@ def add(*, method_id: UUID, currency_id: UUID, transaction_id: str, amount: Deci
         changed_at=now,
     )
     payment = RecordedPayment(str(payment_id), str(method_id), str(currency_id), transaction_id, shown_amount)
-    history.add(Action.CREATED, payment_id, caller, now, after=payment)
+    posted = Change(Kind.PAYMENT, method_id, currency_id, minor_units)
+    history.add(Action.CREATED, payment_id, caller, now, after=payment, changes=[posted])
     on_commit(current.metrics.payments.inc)
     return payment_id
 
@@ -163,7 +171,7 @@ def update(
     Raises `NotFound`, `PreconditionFailed` unless it has one of the `versions` (None: any), `Invalid` for a `sent_id`
     that is another payment's, and what `add` raises.
     """
-    payment_id, before, version = _lock_and_get(payment_id, versions)
+    payment_id, before, version, minor_units_before = _lock_and_get(payment_id, versions)
     if sent_id not in (None, payment_id):
         raise Invalid(id="This is not the id in the path.")
     minor_units, shown_amount = _check_fields(method_id, currency_id, transaction_id, amount)
@@ -181,8 +189,22 @@ def update(
         changed_at=now,
     ).where(Payment.id == payment_id).execute()
     after = RecordedPayment(before.id, str(method_id), str(currency_id), transaction_id, shown_amount)
-    history.add(Action.CHANGED, payment_id, caller, now, before=before, after=after)
+    changes = _merge(_correct(before, -minor_units_before), _correct(after, minor_units))
+    history.add(Action.CHANGED, payment_id, caller, now, before=before, after=after, changes=changes)
     return version + 1
+
+
+def _correct(payment: RecordedPayment, minor_units: int) -> Change:
+    return Change(Kind.CORRECTION, UUID(payment.method_id), UUID(payment.currency_id), minor_units)
+
+
+def _merge(*changes: Change) -> list[Change]:
+    """Return one correction for each method and currency whose sum changes."""
+    sums: dict[tuple[UUID, UUID], int] = {}
+    for change in changes:
+        key = change.method_id, change.currency_id
+        sums[key] = sums.get(key, 0) + change.minor_units
+    return [Change(Kind.CORRECTION, *key, minor_units) for key, minor_units in sums.items() if minor_units]
 
 
 @write()
@@ -192,23 +214,26 @@ def delete(payment_id: UUID | None, *, caller: Caller, versions: Collection[str]
     Raises `NotFound`, `PreconditionFailed` unless it has one of the `versions` (None: any), and `Conflict` while a
     ticket is linked to it.
     """
-    payment_id, before, _ = _lock_and_get(payment_id, versions)
+    payment_id, before, _, minor_units = _lock_and_get(payment_id, versions)
     if TicketPayment.select().where(TicketPayment.payment == payment_id).exists():
         raise Conflict(LINKED)
     Payment.delete().where(Payment.id == payment_id).execute()
-    history.add(Action.DELETED, payment_id, caller, datetime.now(timezone.utc), before=before)
+    changes = [_correct(before, -minor_units)]
+    history.add(Action.DELETED, payment_id, caller, datetime.now(timezone.utc), before=before, changes=changes)
 
 
-def _lock_and_get(payment_id: UUID | None, versions: Collection[str] | None) -> tuple[UUID, RecordedPayment, int]:
-    """Lock a payment until the end of this write; return its id, the payment and its version.
+def _lock_and_get(
+    payment_id: UUID | None, versions: Collection[str] | None
+) -> tuple[UUID, RecordedPayment, int, int]:
+    """Lock a payment until the end of this write; return its id, the payment, its version and its minor units.
 
     Raises `NotFound`, and `PreconditionFailed` unless it has one of the `versions` (None: any).
     """
     lock(payment_id)
-    payment, version = get(payment_id)
+    payment, version, minor_units = _read(payment_id)
     if versions is not None and str(version) not in versions:
         raise PreconditionFailed(version)
-    return UUID(payment.id), payment, version
+    return UUID(payment.id), payment, version, minor_units
 
 
 def _reject_taken(transaction_id: str) -> None:

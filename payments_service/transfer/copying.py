@@ -14,10 +14,10 @@ from ..database.postgresql import Postgresql
 from ..database.sqlite import Sqlite
 from ..errors import UnusableDatabase
 from ..metrics import Metrics
-from ..models import Currency, Method, Table, TimestampField
+from ..models import Currency, Method, OpenClosing, Table, TimestampField
 
 # Tables that a migration fills: their rows are replaced.
-SEEDED = (Method, Currency)
+SEEDED = (Method, Currency, OpenClosing)
 # Rows between two reports of progress.
 ROWS_PER_STEP = 10_000
 DIGEST_SIZE = 2**256
@@ -129,6 +129,8 @@ def _select_postgresql(field: peewee.Field) -> str:
     stored = field.rel_field if isinstance(field, peewee.ForeignKeyField) else field
     if isinstance(stored, peewee.UUIDField):
         return f"replace({column}::text, '-', '')"
+    if isinstance(stored, peewee.BooleanField):
+        return f"{column}::int::text"
     if isinstance(stored, TimestampField):
         return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00:00'"
     return f"{column}::text"

@@ -11,8 +11,8 @@ from werkzeug.http import quote_etag
 
 from ..database import DATABASE_FAULTS, is_outage, lacks_migrations
 from ..errors import (
-    Invalid, NotMigrated, NotSignedIn, PaymentsError, PreconditionFailed, TokenRejected, TransactionIdTaken,
-    Unavailable,
+    ClosingNumberTaken, Invalid, NotMigrated, NotSignedIn, PaymentsError, PreconditionFailed, TokenRejected,
+    TransactionIdTaken, Unavailable,
 )
 from ..schemas.errors import ErrorBodySchema
 from ..tokens.permissions import Permission
@@ -99,6 +99,8 @@ def handle_payments_error(error: PaymentsError) -> ErrorResponse:
         headers = {"ETag": quote_etag(str(error.version))}
     elif isinstance(error, TransactionIdTaken) and request_state().may(Permission.READ):
         message = f"{message} It is payment {error.payment_id}."
+    elif isinstance(error, ClosingNumberTaken) and request_state().may(Permission.READ):
+        message = f"{message} {error.detail}"
     elif isinstance(error, Invalid):
         errors = {"json": {field: [reason] for field, reason in error.fields.items()}}
         message = request_state().reason = _join_messages(errors)

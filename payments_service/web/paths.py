@@ -1,11 +1,15 @@
 """Ids in paths."""
 import functools
+import re
 import uuid
 
 import flask
 from werkzeug.routing import BaseConverter, Map, UUIDConverter, ValidationError
 
 from ..codec import parse_uuid
+
+# The number of a closing, which fits into a BIGINT.
+NUMBER = re.compile("[1-9][0-9]{0,17}")
 
 
 class UUIDInPath(UUIDConverter):
@@ -40,6 +44,17 @@ def correct_allow(response: flask.Response) -> flask.Response:
         if rules:
             response.headers["Allow"] = ", ".join(sorted({method for rule in rules for method in rule.methods or ()}))
     return response
+
+
+class NumberInPath(BaseConverter):
+    """Matches any text where a path has the number of a closing. Text that is none becomes None, as in `UUIDInPath`."""
+
+    regex = r"[^/]+"
+    part_isolating = True
+
+    def to_python(self, value: str) -> int | None:
+        """Return the number or None."""
+        return int(value) if NUMBER.fullmatch(value) else None
 
 
 class TicketInPath(BaseConverter):

@@ -1,11 +1,12 @@
 """The objects that an application keeps while it runs: its database, its metrics, its cache of tokens."""
 import threading
 from dataclasses import dataclass
+from datetime import timezone
 from typing import Any
 
 import flask
 
-from ..database import EXTENSION, set_database_finder
+from ..database import EXTENSION, DayRule, set_database_finder
 from ..database.postgresql import Postgresql
 from ..database.sqlite import Sqlite
 from ..metrics import Metrics
@@ -38,10 +39,10 @@ def find_database() -> Any:
     return runtime().database if flask.has_app_context() else None
 
 
-def make_database(url: str, connections: int, metrics: Metrics) -> Sqlite | Postgresql:
+def make_database(url: str, connections: int, metrics: Metrics, day_rule: DayRule) -> Sqlite | Postgresql:
     """Return the database of a URL with a pool of that many connections; nothing is connected yet."""
     engine = Sqlite if url.startswith("sqlite:") else Postgresql
-    return engine(url, connections, metrics)
+    return engine(url, connections, metrics, day_rule)
 
 
 def return_connection(_error: BaseException | None) -> None:
@@ -60,8 +61,9 @@ def init_app(app: flask.Flask) -> None:
     """Give `app` its objects; raises `SettingError` for invalid keys and unknown permissions."""
     threads = app.config["THREADS"]
     metrics = Metrics()
+    day_rule = DayRule(app.config["TIME_ZONE"] or timezone.utc, app.config["DAY_ENDS"])
     app.extensions[EXTENSION] = Runtime(
-        database=make_database(app.config["DATABASE_URL"], threads, metrics),
+        database=make_database(app.config["DATABASE_URL"], threads, metrics, day_rule),
         metrics=metrics,
         tokens=TokenReader(app.config, read_keys(app.config)),
         long_lists=threading.BoundedSemaphore(max(1, threads // 2)),

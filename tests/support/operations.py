@@ -18,4 +18,13 @@ OPERATIONS = [
     ("GET", f"/payments/ticket-payments/by-payment/{NOBODY}", "payments_read"),
     ("DELETE", f"/payments/ticket-payments?paymentId={NOBODY}&ticketId=ticket-1", "payments_delete"),
     ("DELETE", "/payments/ticket-payments/by-ticket/ticket-1", "payments_delete"),
+    ("GET", "/payments/takings", "payments_read"),
+    ("GET", "/payments/closings/next", "payments_read"),
+    ("GET", "/payments/closings/next/postings", "payments_read"),
+    ("POST", "/payments/closings", "payments_create"),
+    ("GET", "/payments/closings", "payments_read"),
+    ("GET", "/payments/closings/42", "payments_read"),
+    ("GET", "/payments/closings/42/postings", "payments_read"),
+    ("POST", "/payments/cash-movements", "payments_create"),
+    ("GET", "/payments/cash-movements", "payments_read"),
 ]

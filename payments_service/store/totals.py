@@ -1,0 +1,214 @@
+"""The totals of a closing: a line for each method and currency, and what each user took."""
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from peewee import ColumnBase, Expression, fn
+
+from ..codec import exact_number
+from ..models import ClosingLine, ClosingUser, Currency, Method, Posting
+from ..money import format_amount
+from .postings import TAKINGS, Kind, join_halves, sum_halves
+
+
+class Key(NamedTuple):
+    """What a line is for."""
+
+    method_id: UUID
+    currency_id: UUID
+
+
+@dataclass
+class Line:
+    """The totals of a method and currency in minor units, with the names that they have, or had when they were closed.
+
+    `counted` is None if the money was not counted. `remaining` is what stays in the drawer after the closing.
+    """
+
+    method_id: UUID
+    currency_id: UUID
+    method_name: str
+    cash: bool
+    currency_acronym: str
+    decimals: int
+    opening: int = 0
+    payments: int = 0
+    payments_count: int = 0
+    corrections: int = 0
+    corrections_count: int = 0
+    refunds: int = 0
+    refunds_count: int = 0
+    paid_in: int = 0
+    paid_out: int = 0
+    counted: int | None = None
+    remaining: int | None = None
+
+    @property
+    def expected(self) -> int:
+        """What there should be."""
+        return self.opening + self.payments + self.corrections - self.refunds + self.paid_in - self.paid_out
+
+    @property
+    def difference(self) -> int | None:
+        """How much more was counted than expected, None if the money was not counted."""
+        return None if self.counted is None else self.counted - self.expected
+
+    @property
+    def taken_out(self) -> int | None:
+        """What the closing takes out of the drawer, None in an open closing. Other methods have no drawer."""
+        if self.remaining is None:
+            return None
+        there = self.expected if self.counted is None else self.counted
+        return there - self.remaining if self.cash else 0
+
+    def add(self, kind: Kind, count: int, minor_units: int) -> None:
+        """Add postings of a kind. Refunds and cash paid out are positive in a line and negative in postings."""
+        match kind:
+            case Kind.PAYMENT:
+                self.payments += minor_units
+                self.payments_count += count
+            case Kind.CORRECTION:
+                self.corrections += minor_units
+                self.corrections_count += count
+            case Kind.REFUND:
+                self.refunds -= minor_units
+                self.refunds_count += count
+            case Kind.PAID_IN:
+                self.paid_in += minor_units
+            case Kind.PAID_OUT:
+                self.paid_out -= minor_units
+
+    def show(self) -> dict[str, Any]:
+        """Return the line as the API shows it."""
+        amounts = ["opening", "payments", "corrections", "refunds", "paid_in", "paid_out", "expected"]
+        amounts += ["counted", "difference", "remaining", "taken_out"]
+        counts = ["payments_count", "corrections_count", "refunds_count"]
+        return {
+            "method_id": self.method_id,
+            "method": self.method_name,
+            "currency_id": self.currency_id,
+            "currency": self.currency_acronym,
+            "cash": self.cash,
+        } | {name: show_amount(getattr(self, name), self.decimals) for name in amounts} | {
+            name: getattr(self, name) for name in counts
+        }
+
+
+class UserLine(NamedTuple):
+    """What a user took by a method and in a currency, in minor units: payments and corrections less refunds."""
+
+    user_id: str | None
+    key: Key
+    takings: int
+
+    def show(self, lines: dict[Key, Line]) -> dict[str, Any]:
+        """Return it as the API shows it, with the names of its line."""
+        line = lines[self.key]
+        return {
+            "user_id": self.user_id,
+            "method_id": line.method_id,
+            "method": line.method_name,
+            "currency_id": line.currency_id,
+            "currency": line.currency_acronym,
+            "takings": show_amount(self.takings, line.decimals),
+        }
+
+
+class Totals(NamedTuple):
+    """The lines of a closing, and those of its users, each in a fixed order."""
+
+    lines: dict[Key, Line]
+    users: list[UserLine]
+
+    def show(self) -> dict[str, Any]:
+        """Return them as the API shows them."""
+        return {
+            "lines": [line.show() for line in self.lines.values()],
+            "users": [user.show(self.lines) for user in self.users],
+        }
+
+
+def show_amount(minor_units: int | None, decimals: int) -> msgspec.Raw | None:
+    """Return an amount as JSON with exactly that many decimals, None for None."""
+    return None if minor_units is None else exact_number(format_amount(minor_units, decimals))
+
+
+class Names:
+    """The names of all methods and currencies, as they are now. There are few."""
+
+    def __init__(self) -> None:
+        self.methods = {method["id"]: method for method in Method.select().dicts()}
+        self.currencies = {currency["id"]: currency for currency in Currency.select().dicts()}
+
+    def make_line(self, key: Key) -> Line:
+        """Return a line without money."""
+        method, currency = self.methods[key.method_id], self.currencies[key.currency_id]
+        return Line(*key, method["name"], method["cash"], currency["acronym"], currency["decimals"])
+
+
+class Sum(NamedTuple):
+    """What the postings of a user and kind add up to, by method and currency."""
+
+    key: Key
+    user_id: str | None
+    kind: Kind
+    postings: int
+    minor_units: int
+
+
+def sum_postings(*conditions: Expression, by: Collection[ColumnBase] = ()) -> Iterator[tuple[list[Any], Sum]]:
+    """Yield the sums of the postings that meet conditions, each with the values of the columns in `by`."""
+    columns = [*by, Posting.method, Posting.currency, Posting.user_id, Posting.kind]
+    query = Posting.select(*columns, fn.COUNT(Posting.id), *sum_halves(Posting.minor_units))
+    for row in query.where(*conditions).group_by(*columns).tuples():
+        *values, method_id, currency_id, user_id, kind, count, high, low = row
+        yield values, Sum(Key(method_id, currency_id), user_id, Kind(kind), count, join_halves(high, low))
+
+
+def read_open(number: int) -> Totals:
+    """Return the totals of the open closing so far. `remaining` is None."""
+    names = Names()
+    lines: dict[Key, Line] = {}
+    for opening in ClosingLine.select().where((ClosingLine.closing == number - 1) & (ClosingLine.remaining != 0)):
+        key = Key(opening.method_id, opening.currency_id)
+        lines[key] = names.make_line(key)
+        lines[key].opening = opening.remaining
+    takings: dict[tuple[str | None, Key], int] = {}
+    for _, found in sum_postings(Posting.closing == number):
+        if found.key not in lines:
+            lines[found.key] = names.make_line(found.key)
+        lines[found.key].add(found.kind, found.postings, found.minor_units)
+        if found.kind in TAKINGS:
+            user = found.user_id, found.key
+            takings[user] = takings.get(user, 0) + found.minor_units
+    users = [UserLine(user_id, key, minor_units) for (user_id, key), minor_units in takings.items()]
+    return Totals(sort_lines(lines), sorted(users, key=_order_of_users))
+
+
+def _order_of_users(user: UserLine) -> tuple[bool, str, Key]:
+    return user.user_id is not None, user.user_id or "", user.key
+
+
+def sort_lines(lines: dict[Key, Line]) -> dict[Key, Line]:
+    """Return lines in the order of their methods and currencies."""
+    return dict(sorted(lines.items()))
+
+
+# The columns of a stored line that a `Line` is made of. The others follow from them.
+STORED = [ClosingLine._meta.fields[name.removesuffix("_id")] for name in (field.name for field in fields(Line))]
+
+
+def read_closed(numbers: Iterable[int]) -> dict[int, Totals]:
+    """Return the totals of closings by their numbers."""
+    found: dict[int, Totals] = {number: Totals({}, []) for number in numbers}
+    lines = ClosingLine.select(ClosingLine.closing, *STORED).where(ClosingLine.closing.in_(list(found)))
+    for number, *values in lines.order_by(ClosingLine.closing, ClosingLine.method, ClosingLine.currency).tuples():
+        line = Line(*values)
+        found[number].lines[Key(line.method_id, line.currency_id)] = line
+    columns = ClosingUser.closing, ClosingUser.user_id, ClosingUser.method, ClosingUser.currency, ClosingUser.takings
+    users = ClosingUser.select(*columns).where(ClosingUser.closing.in_(list(found))).order_by(ClosingUser.id)
+    for number, user_id, method_id, currency_id, takings in users.tuples():
+        found[number].users.append(UserLine(user_id, Key(method_id, currency_id), takings))
+    return found
