@@ -34,9 +34,10 @@ class Finding(NamedTuple):
 
 
 def examine(config: dict[str, Any]) -> Iterator[Finding]:
-    """Check the keys, database, clock and port of the current application."""
+    """Check the keys, database, clock, business day and port of the current application."""
     yield from check_keys(config)
     yield from check_database()
+    yield from check_business_day(config)
     yield from check_port(config)
 
 
@@ -114,6 +115,15 @@ def check_clock() -> Iterator[Finding]:
         yield Finding(FAULT, f"clock: {fault}: timedatectl set-ntp on")
     if not faults:
         yield Finding(OK, f"clock: {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC")
+
+
+def check_business_day(config: dict[str, Any]) -> Iterator[Finding]:
+    """Check that the time zone of the business day is set, and say which business day it is."""
+    ends = f"{config['DAY_ENDS']:%H:%M}"
+    if config["TIME_ZONE"] is None:
+        yield Finding(WARNING, f"business day: it ends at {ends} UTC: set PAYMENTS_TIME_ZONE, if only to UTC")
+    else:
+        yield Finding(OK, f"business day: {store.business_days.today()}; it ends at {ends} in {config['TIME_ZONE']}")
 
 
 def check_port(config: dict[str, Any]) -> Iterator[Finding]:

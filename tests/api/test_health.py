@@ -30,7 +30,7 @@ def test_health_and_metrics_need_no_token(probe):
 
 def test_the_readiness_check_changes_nothing(probe, client, rows):
     client.post("/payments", json=payment())
-    tables = ["payment", "history", "idempotency_key", "schema_migration"]
+    tables = ["payment", "history", "posting", "open_closing", "idempotency_key", "schema_migration"]
     before = [sorted(rows.all(f"SELECT * FROM {table}")) for table in tables]
     assert probe.get("/health/ready").status_code == 200
     assert [sorted(rows.all(f"SELECT * FROM {table}")) for table in tables] == before

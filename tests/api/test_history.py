@@ -145,7 +145,7 @@ def test_a_change_that_cannot_be_recorded_is_not_made(client, add_payment, link,
     link(linked, "ticket-1")
 
     def everything():
-        tables = ["payment", "ticket_payment", "history", "idempotency_key"]
+        tables = ["payment", "ticket_payment", "history", "posting", "idempotency_key"]
         return [rows.all(f"SELECT * FROM {table}") for table in tables]
 
     def fail(*_args, **_kwargs):

@@ -6,6 +6,7 @@ import pytest
 from ..support.clients import client_of
 from ..support.engines import on_one_engine
 from ..support.operations import OPERATIONS
+from ..support.payments import CASH, EUR
 from ..support.tokens import make_token
 
 pytestmark = on_one_engine
@@ -83,6 +84,15 @@ def test_every_operation_has_a_name_for_generated_clients(document):
         ("GET", "/payments/ticket-payments/by-payment/{payment_id}"): "listTicketsOfPayment",
         ("DELETE", "/payments/ticket-payments"): "unlinkTicket",
         ("DELETE", "/payments/ticket-payments/by-ticket/{ticket_id}"): "unlinkPaymentsOfTicket",
+        ("GET", "/payments/takings"): "getTakings",
+        ("GET", "/payments/closings/next"): "getOpenClosing",
+        ("GET", "/payments/closings/next/postings"): "listOpenPostings",
+        ("POST", "/payments/closings"): "createClosing",
+        ("GET", "/payments/closings"): "listClosings",
+        ("GET", "/payments/closings/{number}"): "getClosing",
+        ("GET", "/payments/closings/{number}/postings"): "listPostingsOfClosing",
+        ("POST", "/payments/cash-movements"): "createCashMovement",
+        ("GET", "/payments/cash-movements"): "listCashMovements",
         ("GET", "/openapi.json"): "getOpenapiDocument",
         ("GET", "/health/live"): "getLiveness",
         ("GET", "/health/ready"): "getReadiness",
@@ -114,7 +124,9 @@ def schemas_below(document, node):
 def test_only_requests_reject_additional_fields(document, operations):
     bodies = [operation["requestBody"] for operation in operations.values() if "requestBody" in operation]
     inputs = set(schemas_below(document, bodies))
-    assert inputs == {"PaymentInput", "ChangedPayment", "TicketPaymentInput"}
+    assert inputs == {
+        "PaymentInput", "ChangedPayment", "TicketPaymentInput", "ClosingInput", "Count", "CashMovementInput",
+    }
     outputs = set(schemas_below(document, [operation["responses"] for operation in operations.values()]))
     assert not inputs & outputs
     closed = {name for name, schema in document["components"]["schemas"].items() if not open_to_more(schema)}
@@ -197,6 +209,7 @@ def has_parameter(operation, place, name=None):
 FURTHER_ERRORS = {
     ("POST", "/payments"): {"409"},
     ("POST", "/payments/ticket-payments"): {"409"},
+    ("POST", "/payments/closings"): {"409"},
     ("PUT", "/payments/{payment_id}"): {"409"},
     ("DELETE", "/payments/{payment_id}"): {"409"},
     ("DELETE", "/payments/ticket-payments"): {"404"},
@@ -261,12 +274,25 @@ def test_the_examples_of_requests_are_accepted(client, operations, add_payment):
     assert client.put(f"/payments/{payment_id}", json=body | {"transaction_id": "txn-2"}).status_code == 200
     body = operations["POST", "/payments/ticket-payments"]["requestBody"]["content"]["application/json"]["example"]
     assert client.post("/payments/ticket-payments", json=body | {"payment_id": payment_id}).status_code == 201
+    for path in ("/payments/cash-movements", "/payments/closings"):
+        body = operations["POST", path]["requestBody"]["content"]["application/json"]["example"]
+        assert client.post(path, json=body).status_code == 201
 
 
 def test_the_examples_of_responses_have_the_real_fields(client, operations, add_payment, link):
+    client.post("/payments/closings", json={})
     payment_id = add_payment()
     link(payment_id, "ticket-1")
+    movement = operations["POST", "/payments/cash-movements"]["requestBody"]["content"]["application/json"]["example"]
+    client.post("/payments/cash-movements", json=movement)
+    client.post("/payments/closings", json={"counts": [{"method_id": CASH, "currency_id": EUR, "counted": 1}]})
     for path, real in {
+        "/payments/cash-movements": "/payments/cash-movements",
+        "/payments/closings": "/payments/closings?after=1",
+        "/payments/closings/{number}": "/payments/closings/2",
+        "/payments/closings/next": "/payments/closings/next",
+        "/payments/closings/{number}/postings": "/payments/closings/2/postings",
+        "/payments/takings": "/payments/takings",
         "/payments": "/payments",
         "/payments/{payment_id}": f"/payments/{payment_id}",
         "/payments/{payment_id}/history": f"/payments/{payment_id}/history",
@@ -280,9 +306,15 @@ def test_the_examples_of_responses_have_the_real_fields(client, operations, add_
         assert type(example) is type(answer)
         for one, other in zip(example, answer) if isinstance(answer, list) else [(example, answer)]:
             assert one.keys() == other.keys()
-            assert {name: type(value) for name, value in one.items()} == {
-                name: type(value) for name, value in other.items()
-            }
+            assert types_of(one) == types_of(other)
+
+
+def types_of(shown):
+    """Return the types of the fields of an object, also below the first item of each list."""
+    return {
+        name: types_of(value[0]) if isinstance(value, list) and value and isinstance(value[0], dict) else type(value)
+        for name, value in shown.items()
+    }
 
 
 def test_the_descriptions_of_empty_lists_are_those_of_the_page(operations):
@@ -350,7 +382,7 @@ def test_the_headers_of_responses_are_documented(operations):
 
 
 def test_the_errors_of_an_idempotency_key_are_documented(operations):
-    for path in ("/payments", "/payments/ticket-payments"):
+    for path in ("/payments", "/payments/ticket-payments", "/payments/closings", "/payments/cash-movements"):
         responses = operations["POST", path]["responses"]
         assert all("Idempotency-Key" in responses[code]["description"] for code in ("400", "422"))
     assert "Idempotency-Key" not in operations["PUT", "/payments/{payment_id}"]["responses"]["400"]["description"]

@@ -51,7 +51,8 @@ def test_history_cannot_be_replaced_or_emptied(client, add_payment, rows):
 @pytest.mark.parametrize(
     "changed",
     [
-        {"action": "paid"},
+        {"action": ""},
+        {"action": "x" * 33},
         {"action": None},
         {"payment_id": None},
         {"at": None},

@@ -20,7 +20,10 @@ from ..support.tokens import make_token
 pytestmark = pytest.mark.empty_database
 
 MOMENT = "2026-11-2{} 12:00:00.000000+00:00"
-UNCHANGED = ["method", "currency", "payment", "ticket_payment", "history"]
+COLUMNS_OF_HISTORY = "id, payment_id, at, user_id, request_id, action, before, after"
+# Each table with those of its columns that version 1.2 had.
+UNCHANGED = dict.fromkeys(["currency", "payment", "ticket_payment"], "*")
+UNCHANGED |= {"method": "id, name", "history": COLUMNS_OF_HISTORY}
 BODY = json.dumps({"method_id": CASH, "currency_id": EUR, "transaction_id": "", "amount": 12})
 
 
@@ -63,10 +66,11 @@ def post(client, body, key):
 
 
 def test_all_rows_of_version_1_2_survive(old_app, rows):
-    tables = {table: rows.all(f"SELECT * FROM {table} ORDER BY 1, 2") for table in UNCHANGED}
-    assert all(tables.values())
+    queries = [f"SELECT {columns} FROM {table} ORDER BY 1, 2" for table, columns in UNCHANGED.items()]
+    found = [rows.all(query) for query in queries]
+    assert all(found)
     migrate(old_app)
-    assert {table: rows.all(f"SELECT * FROM {table} ORDER BY 1, 2") for table in UNCHANGED} == tables
+    assert [rows.all(query) for query in queries] == found
     keys = rows.all("SELECT method, path, key, status, number FROM idempotency_key ORDER BY number")
     assert keys == [("POST", "/payments", f"key-{key}", 201, number) for number, key in enumerate([1, 3, 2], 1)]
 

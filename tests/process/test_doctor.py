@@ -41,11 +41,21 @@ def free_port():
 
 
 def test_a_healthy_installation_has_no_faults(server, findings):
-    code, found = findings(PORT=server.port)
+    code, found = findings(PORT=server.port, TIME_ZONE="UTC")
     assert code == 0
     levels = [level for lines in found.values() for level, text in lines if "fsync" not in text]
-    assert levels == ["ok"] * 4
-    assert set(found) == {"access tokens", "database", "clock", "port"}
+    assert levels == ["ok"] * 5
+    assert set(found) == {"access tokens", "database", "clock", "business day", "port"}
+
+
+def test_a_business_day_without_a_time_zone_is_a_warning(findings, make_app):
+    make_app()
+    _, found = findings(DAY_ENDS="04:00")
+    assert found["business day"] == [
+        ("warning", "business day: it ends at 04:00 UTC: set PAYMENTS_TIME_ZONE, if only to UTC")
+    ]
+    _, found = findings(DAY_ENDS="04:00", TIME_ZONE="Europe/Berlin")
+    assert found["business day"][0][1].endswith("it ends at 04:00 in Europe/Berlin")
 
 
 @on_sqlite

@@ -1,4 +1,5 @@
 """What the README and the guides promise"""
+import datetime
 import decimal
 import json
 import os
@@ -252,7 +253,8 @@ def test_every_setting_is_documented_with_its_default():
     assert documented.keys() == {f"PAYMENTS_{name}" for name in SETTINGS}
     for name, (_, default) in SETTINGS.items():
         written = documented[f"PAYMENTS_{name}"].strip("`").replace(":///", f":///{PROJECT}/")
-        assert written == (str(default) if default else "none")
+        shown = default.isoformat("minutes") if isinstance(default, datetime.time) else str(default)
+        assert written == (shown if default else "none")
 
 
 @on_one_engine

@@ -1,5 +1,7 @@
 """Settings: valid and invalid values"""
 from concurrent.futures import ThreadPoolExecutor
+from datetime import time
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -137,6 +139,15 @@ def test_settings_are_read_from_the_environment(monkeypatch, tmp_path):
         ("IDEMPOTENCY_DAYS", "0"),
         ("IDEMPOTENCY_DAYS", "366"),
         ("LOG_FORMAT", "xml"),
+        ("TIME_ZONE", "Berlin"),
+        ("TIME_ZONE", "Europe"),
+        ("TIME_ZONE", "../../etc/passwd"),
+        ("TIME_ZONE", "/usr/share/zoneinfo/Europe/Berlin"),
+        ("DAY_ENDS", "12:00"),
+        ("DAY_ENDS", "4:00"),
+        ("DAY_ENDS", "04:60"),
+        ("DAY_ENDS", "04:00:00"),
+        ("DAY_ENDS", "-01:00"),
         ("TRUSTED_PROXY", "localhost"),
         ("TRUSTED_PROXY", "*"),
         ("TRUSTED_PROXY", "127.0.0.1,10.0.0.1"),
@@ -183,6 +194,13 @@ def test_a_secret_is_measured_in_bytes():
 def test_a_secret_is_read_from_its_file(tmp_path):
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     assert secrets_of({"JWT_SECRET_FILE": str(tmp_path / "secret")}) == [SECRET]
+
+
+def test_a_business_day_ends_by_the_settings():
+    settings = read_settings({"JWT_SECRET": SECRET, "TIME_ZONE": " Europe/Berlin ", "DAY_ENDS": "04:30"})
+    assert (settings["TIME_ZONE"], settings["DAY_ENDS"]) == (ZoneInfo("Europe/Berlin"), time(4, 30))
+    settings = read_settings({"JWT_SECRET": SECRET})
+    assert (settings["TIME_ZONE"], settings["DAY_ENDS"]) == (None, time(0))
 
 
 def test_a_misspelled_setting_is_logged(caplog):
