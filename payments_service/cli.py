@@ -99,7 +99,10 @@ def migrate() -> None:
 @click.command("doctor")
 @with_appcontext
 def run_doctor() -> None:
-    """Check keys, database, clock, business day and port, and say how to fix what is wrong. Exits with 1 if there is a fault."""
+    """Check keys, database, clock, business day and port, and say how to fix what is wrong.
+
+    Exits with 1 if there is a fault.
+    """
     with report_errors():
         findings = list(doctor.examine(flask.current_app.config))
     for finding in findings:
