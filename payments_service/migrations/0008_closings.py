@@ -124,12 +124,11 @@ def create_tables(db):
         )
         closing = BigIntegerField(constraints=[Check("(closing = 0) = (kind = 'carried')", name="posting_closing")])
         business_date = DateField()
-        # SQLite stores text and fractions in any column.
+        # SQLite stores text and fractions in any column. Plain comparisons come out of a backup as they went in.
         minor_units = BigIntegerField(
             constraints=[
                 Check(
-                    "minor_units BETWEEN -9223372036854775807 AND 9223372036854775807 "
-                    "AND minor_units = CAST(minor_units AS BIGINT)",
+                    "minor_units >= -9223372036854775807 AND minor_units = CAST(minor_units AS BIGINT)",
                     name="posting_minor_units",
                 )
             ]
@@ -198,14 +197,11 @@ def create_tables(db):
         currency = ForeignKeyField(Currency, index=False)
         minor_units = BigIntegerField(
             constraints=[
-                Check(
-                    "minor_units BETWEEN 1 AND 9223372036854775807 AND minor_units = CAST(minor_units AS BIGINT)",
-                    name="cash_movement_minor_units",
-                )
+                Check("minor_units > 0 AND minor_units = CAST(minor_units AS BIGINT)", name="cash_movement_minor_units")
             ]
         )
         reason = TextField(
-            constraints=[Check("length(reason) BETWEEN 1 AND 255 AND trim(reason) <> ''", name="cash_movement_reason")]
+            constraints=[Check("length(reason) <= 255 AND trim(reason) <> ''", name="cash_movement_reason")]
         )
         user_id = TextField(null=True)
         at = TimestampField()

@@ -1,4 +1,5 @@
 """Takings by business day."""
+import re
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,6 +14,7 @@ from .methods import CASH
 from .responses import ResponseSchema
 
 MAX_DAYS = 366
+DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 SUMS_EXAMPLE = {
     "payments": Decimal("145.50"),
@@ -38,12 +40,12 @@ TAKINGS_EXAMPLE = {
 
 
 class BusinessDate(fields.Date):
-    """A business date in the form of RFC 3339, which has no other than 2026-11-22."""
+    """A business date in the form of RFC 3339; Python also accepts 2026-W48-1."""
 
     default_error_messages = {"invalid": "Send a date, such as 2026-11-22."}
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> date:
-        if len(value) != len("2026-11-22"):
+        if not DATE.fullmatch(value):
             raise self.make_error("invalid")
         found: date = super()._deserialize(value, *args, **kwargs)
         return found
