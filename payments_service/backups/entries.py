@@ -2,7 +2,7 @@
 import re
 from typing import NamedTuple
 
-from ..database.postgresql import FUNCTIONS, TRIGGERS
+from ..database.postgresql import APPEND_ONLY, FUNCTIONS, TRIGGERS
 from ..database.triggers import Trigger
 from ..models import TABLES
 
@@ -23,12 +23,16 @@ class OwnEntries(NamedTuple):
     lines: list[str]
 
     def functions(self) -> str:
-        """Return the SQL that creates the trigger functions of the dump: pg_dump leaves them out if it dumps tables."""
-        if not any(" TRIGGER " in line for line in self.lines):
-            return ""
+        """Return the SQL that creates the trigger functions of the dump: pg_dump leaves them out if it dumps tables.
+
+        An older dump has not all of them. The migrations create the others.
+        """
+        entries = [entry for line in self.lines if (entry := ENTRY.match(line))]
+        used = {APPEND_ONLY[entry["name"]] for entry in entries if entry["kind"] == "TRIGGER"}
         return "\n".join(
             f"CREATE FUNCTION {self.schema}.{name}() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$;"
             for name, body in FUNCTIONS.items()
+            if name in used
         )
 
 

@@ -16,15 +16,18 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from playhouse.migrations import Runner
 
 from payments_service import UnusableDatabase, backups, create_app, database
 from payments_service.backups import files, sqlite as sqlite_backups
+from payments_service.database import migrating
 
 from ..support.clients import client_of
+from ..support.closings import close
 from ..support.engines import on_postgresql, on_sqlite
 from ..support.faketime import needs_faketime
 from ..support.migrating import migrate
-from ..support.payments import payment
+from ..support.payments import CASH, EUR, payment
 from ..support.pgbouncer import PGBOUNCER, PgBouncer
 from ..support.postgresql import programs
 from ..support.project import PROJECT, environment
@@ -464,6 +467,29 @@ def test_the_history_of_a_restored_database_is_append_only(pay, back_up, run, ro
 def old_database(database_url, rows):
     """Load the database of the first release."""
     load_first_release(database_url)
+
+
+def test_a_restored_database_has_its_closings(app, client, pay, new_database, back_up, run, get_json):
+    pay()
+    with app.app_context():
+        close(client, (CASH, EUR, "45.50", "5.00"))
+    paths = ["/payments/closings", "/payments/closings/1/postings", "/payments/closings/next"]
+    before = [client.get(path).json for path in paths]
+    database.close(app)
+    other = new_database()
+    assert run("restore", back_up(), url=other).exit_code == 0
+    assert [get_json(path, url=other) for path in paths] == before
+
+
+@pytest.mark.empty_database
+def test_a_backup_from_before_the_closings_is_restored(make_new_app, new_database, back_up, run, get_json):
+    app = make_new_app()
+    with app.app_context(), database.current.migrating():
+        Runner(database.current.obj, str(migrating.MIGRATIONS)).up("0007_history_ids")
+    database.close(app)
+    other = new_database()
+    assert run("restore", back_up(), url=other).exit_code == 0
+    assert get_json("/payments/closings/next", url=other)["number"] == 1
 
 
 def test_a_backup_of_the_first_release_is_restored_and_migrated(

@@ -4,11 +4,13 @@ import os
 import pytest
 
 from payments_service import create_app, database
+from payments_service.store import archives
 from payments_service.transfer import copying
 
 from ..support.clients import client_of
+from ..support.closings import close
 from ..support.engines import on_sqlite
-from ..support.payments import BTC, payment
+from ..support.payments import BTC, CASH, EUR, payment
 from ..support.tokens import SECRET, make_token
 
 pytestmark = on_sqlite
@@ -45,10 +47,18 @@ def records(client, add_payment, link):
     link(add_payment(currency_id=BTC, amount=0), "ticket-2")
     client.delete(f"/payments/{add_payment()}")
     client.post("/payments", json=payment(transaction_id="txn-9"), headers={"Idempotency-Key": "key-1"})
+    movement = {"kind": "paid_in", "method_id": CASH, "currency_id": EUR, "amount": 50, "reason": "float"}
+    client.post("/payments/cash-movements", json=movement)
+    close(client, (CASH, EUR, "45.50", "5.00"))
+    client.put(f"/payments/{changed}", json=payment(amount=3, transaction_id=""))
     return changed
 
 
-PATHS = ["/payments", "/payments/methods", "/payments/currencies", "/payments/ticket-payments/by-ticket/ticket-2"]
+PATHS = [
+    "/payments", "/payments/methods", "/payments/currencies", "/payments/ticket-payments/by-ticket/ticket-2",
+    "/payments/closings", "/payments/closings/next", "/payments/closings/1/postings",
+    "/payments/closings/next/postings", "/payments/cash-movements", "/payments/takings",
+]
 
 
 def test_the_copy_answers_as_the_original(run, client, records, target_url, target_app):
@@ -59,7 +69,16 @@ def test_the_copy_answers_as_the_original(run, client, records, target_url, targ
         original = client.get(path)
         assert original.status_code == 200
         assert copy.get(path).data == original.data
-    assert copy.get(f"/payments/{records}").headers["ETag"] == '"2"'
+    assert copy.get(f"/payments/{records}").headers["ETag"] == '"3"'
+
+
+def test_the_copy_has_the_same_archives_and_closes_next(run, app, client, records, target_url, target_app):
+    run("copy-to", target_url)
+    with app.app_context():
+        original = list(archives.write_lines(1))
+    with target_app.app_context():
+        assert list(archives.write_lines(1)) == original
+    assert close(client_of(target_app, make_token())) == 2
 
 
 def test_the_copy_knows_idempotency_keys(run, client, records, target_url, target_app):

@@ -1,4 +1,4 @@
-"""Query plans of lists, and of the query for a new id"""
+"""Query plans of lists, of the query for a new id, and of cash-up"""
 import re
 
 import pytest
@@ -27,6 +27,13 @@ LISTS = {
 }
 
 
+# By whether the engine is SQLite.
+BUSINESS_DATE = {
+    True: "date('2026-01-01', '+' || (id / 100) || ' days')",
+    False: "date '2026-01-01' + CAST(id / 100 AS INTEGER)",
+}
+
+
 @pytest.fixture
 def plans_while(app, rows, insert_payments, monkeypatch):
     """Return the query plans of what runs meanwhile, in a database in which each filter selects few payments."""
@@ -47,6 +54,16 @@ def plans_while(app, rows, insert_payments, monkeypatch):
         "INSERT INTO history (payment_id, at, request_id, action, after) "
         "SELECT id, created_at, 'request-1', 'created', '{}' FROM payment"
     )
+    # A hundred for each closing and day, of which the first is open.
+    (first, *_), *_ = rows.all("SELECT id FROM method ORDER BY id")
+    (eur, *_), *_ = rows.all("SELECT id FROM currency ORDER BY id")
+    rows.execute(
+        "INSERT INTO posting (history_id, method_id, currency_id, kind, closing, business_date, minor_units) "
+        "SELECT id, ?, ?, 'payment', CASE WHEN id <= 100 THEN 1 ELSE 2 + id / 100 END, "
+        f"{BUSINESS_DATE[rows.is_sqlite]}, 100 FROM history ORDER BY id",
+        first,
+        eur,
+    )
     if not rows.is_sqlite:
         rows.execute("VACUUM ANALYZE")
     run = app.extensions["payments"].database.execute_sql
@@ -64,7 +81,7 @@ def plans_while(app, rows, insert_payments, monkeypatch):
             return [
                 str(line)
                 for sql, values in statements
-                if '"payment"' in sql
+                if re.search('"(payment|posting|history)"', sql)
                 for line in run(f"{explain} {sql}", values).fetchall()
             ]
 
@@ -94,7 +111,26 @@ def test_no_list_is_sorted(plans_of, query):
     assert not [line for line in plans_of(query) if "TEMP B-TREE" in line]
 
 
+WHOLE_TABLE = r"(SCAN|Seq Scan on) (payment|history|posting)"
+
+
 def test_recording_a_payment_uses_indexes_alone(plans_while, client):
     plans = plans_while(lambda: client.post("/payments", json=payment()))
     assert [line for line in plans if "history_payment_id" in line], plans
-    assert not [line for line in plans if re.search(r"(SCAN|Seq Scan on) (payment|history)", line)], plans
+    assert not [line for line in plans if re.search(WHOLE_TABLE, line)], plans
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "index"),
+    [
+        ("GET", "/payments/closings/next", "posting_closing_id"),
+        ("GET", "/payments/closings/next/postings?limit=10", "posting_closing_id"),
+        ("GET", "/payments/takings?from=2026-01-07&to=2026-01-08", "posting_business_date"),
+        ("POST", "/payments/closings", "posting_closing_id"),
+        ("POST", "/payments/closings", "history_closing_id"),
+    ],
+)
+def test_cash_up_reads_only_its_own_postings(plans_while, client, method, path, index):
+    plans = plans_while(lambda: client.open(path, method=method, **({"json": {}} if method == "POST" else {})))
+    assert [line for line in plans if index in line], plans
+    assert not [line for line in plans if re.search(WHOLE_TABLE, line)], plans

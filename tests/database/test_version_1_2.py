@@ -11,6 +11,7 @@ from payments_service import UnusableDatabase, database
 from payments_service.database import migrating
 
 from ..support.clients import client_of
+from ..support.closings import NEXT, amounts, close, line_of
 from ..support.engines import on_sqlite
 from ..support.migrating import migrate
 from ..support.payments import CASH, EUR, ID, OTHER_ID, payment
@@ -59,6 +60,34 @@ def migrated(old_app):
     """Migrate that database and make a client of the service on it."""
     assert migrate(old_app)[0] == "0006_retries_and_long_ids"
     return client_of(old_app, make_token())
+
+
+def test_what_was_paid_before_is_carried_and_in_no_closing(migrated, rows):
+    columns = "method_id, currency_id, kind, closing, minor_units, history_id, user_id"
+    ids = rows.all("SELECT id FROM method WHERE name = 'Cash' UNION ALL SELECT id FROM currency WHERE acronym = 'EUR'")
+    carried = (ids[0][0], ids[1][0], "carried", 0, 2400, None, None)
+    assert rows.all(f"SELECT {columns} FROM posting") == [carried]
+    assert migrated.get(NEXT).json["lines"] == []
+    assert migrated.get("/payments/takings?from=2026-01-01&to=2026-12-31").status_code == 204
+    assert close(migrated) == 1
+
+
+def test_an_old_payment_deleted_later_is_a_correction(migrated):
+    assert migrated.delete(f"/payments/{OTHER_ID}").status_code == 204
+    assert amounts(line_of(migrated.get(NEXT).json, CASH, EUR)) == {
+        "corrections": -12, "corrections_count": 1, "expected": -12,
+    }
+
+
+def test_entries_from_before_the_migration_are_in_no_closing(migrated, rows):
+    migrated.put(f"/payments/{ID}", json=payment(transaction_id=""))
+    assert rows.all("SELECT action, closing FROM history ORDER BY id") == [("deleted", 0), ("changed", 1)]
+
+
+def test_more_than_63_bits_are_carried_in_parts(old_app, rows):
+    rows.execute(f"UPDATE payment SET minor_units = {2**63 - 1}")
+    migrate(old_app)
+    assert rows.all("SELECT minor_units FROM posting") == [(2**63 - 1,)] * 2
 
 
 def post(client, body, key):
