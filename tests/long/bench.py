@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime, timezone
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -66,6 +67,21 @@ INSERT INTO history (payment_id, at, user_id, request_id, action, after)
 """
 
 
+# A posting for each payment, in closings and days of POSTINGS_A_DAY; the last is open, and its day is today.
+POSTINGS_A_DAY = 1000
+REPORTS = {"open closing": "/payments/closings/next", "takings of a day": "/payments/takings"}
+# Postings in the smaller of the two databases whose reports are compared.
+SOME = 10_000
+POSTINGS = """
+INSERT INTO posting (history_id, method_id, currency_id, user_id, kind, closing, business_date, minor_units)
+{numbers} SELECT n, {cash}, {eur}, '12', 'payment', 1 + (n - 1) / {a_day}, {date}, n FROM numbers
+"""
+BUSINESS_DATE = {
+    "sqlite": "date('{today}', '-' || ({last} - (n - 1) / {a_day}) || ' days')",
+    "postgresql": "date '{today}' - CAST({last} - (n - 1) / {a_day} AS INTEGER)",
+}
+
+
 class Measured(NamedTuple):
     """A client's measurements: the seconds each response took, the seconds in all, and its share of a processor."""
 
@@ -94,8 +110,12 @@ def fill(url: str, count: int) -> None:
     else:
         types = {"cash": "UUID", "eur": "UUID", "moment": "TIMESTAMPTZ"}
         parts |= {name: f"CAST({parts[name]} AS {type_})" for name, type_ in types.items()}
-    for statement in (PAYMENTS, HISTORY):
+    last = (count - 1) // POSTINGS_A_DAY
+    parts |= {"a_day": POSTINGS_A_DAY, "today": datetime.now(timezone.utc).date(), "last": last}
+    parts["date"] = BUSINESS_DATE[engine].format(**parts)
+    for statement in (PAYMENTS, HISTORY, POSTINGS):
         rows.execute(statement.format(**parts))
+    rows.execute(f"UPDATE open_closing SET number = {last + 1}")
     rows.execute("ANALYZE")
     rows.connection.close()
 
@@ -248,6 +268,7 @@ def run(engine: str, seed: int) -> Iterator[str]:
         yield row(f"GET /payments of {FEW:,}", f"{1000 * listing:.1f}", f"ms, {10**6 * listing / FEW:.1f} us a payment")
         server.stop()
         yield from long_list(bench, large)
+        yield from cash_up(bench, large)
         yield from rates(bench, small, large)
 
 
@@ -281,6 +302,22 @@ def long_list(bench: Bench, large: str) -> Iterator[str]:
     service, script = (MANY / median(taken) for taken in ([listed.seconds for listed in read], written))
     remark = f"{service:,.0f} payments a second against {script:,.0f}"
     yield row("rate of that list / of a script without the service", f"{service / script:.2f}", remark, "at least 0.5")
+
+
+def cash_up(bench: Bench, large: str) -> Iterator[str]:
+    """Measure the reports of a day at SOME and at MANY postings, in turns. Yield the lines of the table."""
+    servers = [bench.start(url) for url in (bench.new_database(SOME), large)]
+    for what, path in REPORTS.items():
+        ratios, milliseconds = [], []
+        for _ in range(ROUNDS):
+            few, many = (time_of(server, path) for server in servers)
+            ratios.append(many / few)
+            milliseconds.append([1000 * few, 1000 * many])
+        few, many = (median(times) for times in zip(*milliseconds))
+        remark = f"{many:.1f} ms against {few:.1f} ms"
+        yield row(f"{what} at {MANY:,} postings / at {SOME:,}", f"{median(ratios):.2f}", remark, "under 1.3")
+    for server in servers:
+        server.stop()
 
 
 def rates(bench: Bench, small: str, large: str) -> Iterator[str]:
