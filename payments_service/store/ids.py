@@ -1,7 +1,9 @@
 """New ids: UUIDs of version 7 (RFC 9562, section 5.7), in the order of recording whatever the clock says."""
+from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
-from peewee import Field, Select
+from peewee import Field, ModelSelect, Select
 from uuid_utils.compat import uuid7
 
 from ..database import placeholder, prepared
@@ -12,13 +14,19 @@ END_OF_IDS = UUID("ffffffff-ffff-0000-0000-000000000000")
 NANOSECONDS_PER_MILLISECOND = 10**6
 
 
-def make_payment_id() -> UUID:
-    """Return an id that sorts after those of all payments, also the deleted ones. Call it in a write transaction.
+def select_newest_payments() -> list[ModelSelect]:
+    """Return the queries for the newest ids of payments: columns of another query, so that it takes one round trip."""
+    # The history has the deleted ones. Payments that are older than the history are in their table alone.
+    return _select_newest(Payment.id, History.payment_id)
 
-    On SQLite, ids are then in the order of commits. On PostgreSQL, transactions at the same time may commit in another
-    order than that of their ids.
+
+def make_payment_id(newest: Iterable[Any]) -> UUID:
+    """Return an id that sorts after those of all payments, also the deleted ones, by `select_newest_payments`.
+
+    Call it in the write transaction that has selected them. On SQLite, ids are then in the order of commits. On
+    PostgreSQL, transactions at the same time may commit in another order than that of their ids.
     """
-    return _make_id(_newest_payment)
+    return _make_later(newest)
 
 
 def make_method_id() -> UUID:
@@ -37,8 +45,11 @@ def make_cash_movement_id() -> UUID:
 
 
 def _make_id(query: prepared) -> UUID:
-    stored = [_read_id(value) for value in query.first_tuple(id=END_OF_IDS) or ()]
-    newest = max((found for found in stored if found), default=None)
+    return _make_later(query.first_tuple(id=END_OF_IDS) or ())
+
+
+def _make_later(values: Iterable[Any]) -> UUID:
+    newest = max((found for found in map(_read_id, values) if found), default=None)
     new = uuid7()
     if newest is None or new > newest:
         return new
@@ -56,31 +67,24 @@ def _read_id(value: UUID | str | None) -> UUID | None:
         return None
 
 
-def _select_newest(*columns: Field) -> Select:
-    """Select the newest id of each column in one row."""
-    newest = [
+def _select_newest(*columns: Field) -> list[ModelSelect]:
+    """Return a query for the newest id of each column, which needs `END_OF_IDS` as its id."""
+    return [
         column.model.select(column).where(column < placeholder(Payment.id)).order_by(column.desc()).limit(1)
         for column in columns
     ]
-    return Select([], newest)
-
-
-@prepared
-def _newest_payment() -> Select:
-    # The history has the deleted ones. Payments that are older than the history are in their table alone.
-    return _select_newest(Payment.id, History.payment_id)
 
 
 @prepared
 def _newest_method() -> Select:
-    return _select_newest(Method.id)
+    return Select([], _select_newest(Method.id))
 
 
 @prepared
 def _newest_currency() -> Select:
-    return _select_newest(Currency.id)
+    return Select([], _select_newest(Currency.id))
 
 
 @prepared
 def _newest_cash_movement() -> Select:
-    return _select_newest(CashMovement.id)
+    return Select([], _select_newest(CashMovement.id))

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 import uuid_utils
-from peewee import JOIN, ModelInsert, ModelSelect
+from peewee import JOIN, Expression, ModelInsert, ModelSelect, Select
 
 from ..codec import exact_number
 from ..database import RetryWrite, current, on_commit, placeholder, prepared, write
@@ -125,12 +125,16 @@ def add(*, method_id: UUID, currency_id: UUID, transaction_id: str, amount: Deci
     Raises `Invalid` for an unknown method or currency, for an amount that the currency cannot hold and for a
     transaction_id with a blank or an invisible character at either end, and `TransactionIdTaken` for one in use.
     """
-    minor_units, shown_amount = _check_fields(method_id, currency_id, transaction_id, amount)
-    payment_id = ids.make_payment_id()
-    if transaction_id:
-        _reject_taken(transaction_id)
-    else:
-        transaction_id = str(payment_id)
+    # All in one query: on PostgreSQL, each is a round trip.
+    values = {"method_id": method_id, "currency_id": currency_id, "transaction_id": transaction_id}
+    row = _before_adding.first_tuple(**values, id=ids.END_OF_IDS)
+    acronym, decimals, holder, *newest = row or (None, None, None)
+    currency = {"acronym": acronym, "decimals": decimals} if row else None
+    minor_units, shown_amount = _check_fields(method_id, currency_id, transaction_id, amount, currency)
+    payment_id = ids.make_payment_id(newest)
+    if holder is not None:
+        raise TransactionIdTaken(UUID(str(holder)))
+    transaction_id = transaction_id or str(payment_id)
     now = datetime.now(timezone.utc)
     _insert.insert(
         id=payment_id,
@@ -147,6 +151,14 @@ def add(*, method_id: UUID, currency_id: UUID, transaction_id: str, amount: Deci
     history.add(Action.CREATED, payment_id, caller, now, after=payment, changes=[posted])
     on_commit(current.metrics.payments.inc)
     return payment_id
+
+
+@prepared
+def _before_adding() -> Select:
+    """Select a currency, if there is such a method too, the payment with a transaction_id, and the newest ids."""
+    holder = Payment.select(Payment.id).where(Payment.transaction_id == placeholder(Payment.transaction_id))
+    columns = [Currency.acronym, Currency.decimals, holder, *ids.select_newest_payments()]
+    return Select([Currency, Method], columns).where(_currency_and_method_match())
 
 
 @prepared
@@ -174,7 +186,8 @@ def update(
     payment_id, before, version, minor_units_before = _lock_and_get(payment_id, versions)
     if sent_id not in (None, payment_id):
         raise Invalid(id="This is not the id in the path.")
-    minor_units, shown_amount = _check_fields(method_id, currency_id, transaction_id, amount)
+    currency = _currency_beside_method.first_dict(method_id=method_id, currency_id=currency_id)
+    minor_units, shown_amount = _check_fields(method_id, currency_id, transaction_id, amount, currency)
     if not transaction_id:
         transaction_id = before.transaction_id
     elif transaction_id != before.transaction_id:
@@ -249,16 +262,15 @@ def _by_transaction_id() -> ModelSelect:
 
 
 def _check_fields(
-    method_id: UUID, currency_id: UUID, transaction_id: str, amount: Decimal
+    method_id: UUID, currency_id: UUID, transaction_id: str, amount: Decimal, currency: dict[str, Any] | None
 ) -> tuple[int, msgspec.Raw]:
     """Return an amount in minor units, and as JSON with exactly its currency's decimals.
 
-    Raises `Invalid`, naming every invalid field, also the others.
+    `currency` has its acronym and decimals, None if it or the method does not exist. Raises `Invalid`, naming every
+    invalid field, also the others.
     """
     invalid = {}
     minor_units, shown_amount = 0, msgspec.Raw()
-    # Both in one query: on PostgreSQL, each is a round trip.
-    currency = _currency_beside_method.first_dict(method_id=method_id, currency_id=currency_id)
     if currency is None:
         if methods.by_id.first_tuple(id=method_id) is None:
             invalid["method_id"] = methods.NO_METHOD
@@ -282,5 +294,8 @@ def _check_fields(
 @prepared
 def _currency_beside_method() -> ModelSelect:
     """Select a currency, if there is such a method too."""
-    ids_match = (Currency.id == placeholder(Payment.currency)) & (Method.id == placeholder(Payment.method))
-    return Currency.select().join(Method, JOIN.CROSS).where(ids_match)
+    return Currency.select().join(Method, JOIN.CROSS).where(_currency_and_method_match())
+
+
+def _currency_and_method_match() -> Expression:
+    return (Currency.id == placeholder(Payment.currency)) & (Method.id == placeholder(Payment.method))
