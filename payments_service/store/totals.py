@@ -82,17 +82,26 @@ class Line:
 
     def show(self) -> dict[str, Any]:
         """Return the line as the API shows it."""
-        amounts = ["opening", "payments", "corrections", "refunds", "paid_in", "paid_out", "expected"]
-        amounts += ["counted", "difference", "remaining", "taken_out"]
-        counts = ["payments_count", "corrections_count", "refunds_count"]
         return {
             "method_id": self.method_id,
             "method": self.method_name,
             "currency_id": self.currency_id,
             "currency": self.currency_acronym,
             "cash": self.cash,
-        } | {name: show_amount(getattr(self, name), self.decimals) for name in amounts} | {
-            name: getattr(self, name) for name in counts
+            "opening": show_amount(self.opening, self.decimals),
+            "payments": show_amount(self.payments, self.decimals),
+            "payments_count": self.payments_count,
+            "corrections": show_amount(self.corrections, self.decimals),
+            "corrections_count": self.corrections_count,
+            "refunds": show_amount(self.refunds, self.decimals),
+            "refunds_count": self.refunds_count,
+            "paid_in": show_amount(self.paid_in, self.decimals),
+            "paid_out": show_amount(self.paid_out, self.decimals),
+            "expected": show_amount(self.expected, self.decimals),
+            "counted": show_amount(self.counted, self.decimals),
+            "difference": show_amount(self.difference, self.decimals),
+            "remaining": show_amount(self.remaining, self.decimals),
+            "taken_out": show_amount(self.taken_out, self.decimals),
         }
 
 
