@@ -1,5 +1,7 @@
 """HTTP, a module a noun."""
-from . import cash_movements, closings, currencies, docs, health, methods, openapi, payments, takings, ticket_payments
+from . import (
+    cash_movements, cash_up, closings, currencies, docs, health, methods, openapi, payments, takings, ticket_payments,
+)
 
 # In the order of the API document. A new noun is one line here.
 OPERATIONS = [
@@ -7,4 +9,4 @@ OPERATIONS = [
     openapi.blp, health.blp,
 ]
 # Pages are not in the API document.
-PAGES = [docs.blp]
+PAGES = [docs.blp, cash_up.blp]

@@ -52,8 +52,12 @@ def test_the_page_may_run_and_ask_for_nothing_but_the_service(get):
 
 
 def test_the_page_is_made_of_exactly_the_files_that_are_served(get):
-    addresses = re.findall('(?:href|src)="(.*?)"', get("/docs").text)
+    addresses = re.findall('<(?:link|script).* (?:href|src)="(.*?)"', get("/docs").text)
     assert addresses == ["data:,"] + [f"docs/{name}" for name in FILES]
+
+
+def test_the_page_leads_to_the_page_for_cashing_up(get):
+    assert re.findall('<a href="(.*?)"', get("/docs").text) == ["payments/cash-up"]
 
 
 @each_file

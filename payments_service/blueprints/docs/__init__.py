@@ -5,6 +5,7 @@ from flask import Response, send_from_directory
 
 from ...web.addresses import find_root
 from ...web.blueprint import PUBLIC, Blueprint
+from ...web.pages import send_page
 
 blp = Blueprint("docs", __name__)
 
@@ -12,21 +13,11 @@ PAGE = str(files(__name__))
 # Only the files of the package are used: its blueprint has an inline script, which the policy below forbids.
 SWAGGER_UI = str(files("flask_swagger_ui") / "dist")
 
-# The page runs only these files and calls only this service: the browser holds the access token.
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    # Not no-referrer: browsers without Sec-Fetch-Site would send no usable Origin, and check_origin needs one.
-    "Referrer-Policy": "same-origin",
-}
-
 
 @blp.route("/docs", methods=["GET"], permission=PUBLIC)
 def get_page():
     """Get the page"""
-    response = send_from_directory(PAGE, "page.html")
-    response.headers.update(HEADERS)
-    return response
+    return send_page(PAGE)
 
 
 @blp.route("/", methods=["GET"], permission=PUBLIC)
