@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.serving import make_server
 
 from payments_service import create_app, database
 from payments_service.database import timeouts
@@ -282,3 +284,19 @@ def start_shared_server(
 def shared_server(start_shared_server: Callable[[], Server]) -> Server:
     """Start a server for all tests of a module."""
     return start_shared_server()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Any], str]]:
+    """Serve WSGI applications in threads until the end of the test. Return their origins."""
+    with contextlib.ExitStack() as started:
+
+        def serve(application: Any) -> str:
+            server = started.enter_context(make_server("127.0.0.1", 0, application))
+            thread = threading.Thread(target=server.serve_forever, args=[1 / 100])
+            thread.start()
+            started.callback(thread.join)
+            started.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.port}"
+
+        yield serve

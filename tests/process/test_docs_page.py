@@ -1,16 +1,13 @@
 """The page /docs in a browser"""
-import contextlib
 import json
 import os
 import shutil
 import subprocess
-import threading
 import time
 
 import pytest
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
-from werkzeug.serving import make_server
 
 from ..support.browser import BROWSER, SHOWN_OPERATIONS, Page
 from ..support.engines import on_sqlite
@@ -179,22 +176,6 @@ def test_a_copied_command_for_curl_works(server, page, entered):
     assert page.try_out("get", path, ticket_id=TRICKY)[0] == 200
     code, copied = run_copied()
     assert (code, [listed["ticket_id"] for listed in copied]) == (200, [TRICKY])
-
-
-@pytest.fixture
-def serve():
-    """Serve a WSGI application in a thread until the end of the test. Return its origin."""
-    with contextlib.ExitStack() as started:
-
-        def serve(application):
-            server = started.enter_context(make_server("127.0.0.1", 0, application))
-            thread = threading.Thread(target=server.serve_forever, args=[1 / 100])
-            thread.start()
-            started.callback(thread.join)
-            started.callback(server.shutdown)
-            return f"http://127.0.0.1:{server.port}"
-
-        yield serve
 
 
 @in_a_browser

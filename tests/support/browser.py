@@ -89,6 +89,37 @@ class Browser:
         """Wait until a script's result is true and return it."""
         return wait_until(lambda: self.run(script))
 
+    def visit(self, address, token=None):
+        """Open an address in a new tab, signed in by a cookie with a token, by default one that grants everything."""
+        self.open()
+        self.call("Network.clearBrowserCookies")
+        cookie = {"name": "accessToken", "value": make_token() if token is None else token}
+        if token != "":
+            self.call("Network.setCookie", url=address, **cookie, httpOnly=True, sameSite="Lax")
+        self.call("Page.navigate", url=address)
+
+    def click(self, selector):
+        """Click an element as a user does, so that the page may use the clipboard."""
+        script = f"document.querySelector('{selector}').click()"
+        self.call("Runtime.evaluate", expression=script, userGesture=True)
+
+    def asked(self):
+        """Return the URLs that the page has requested, without data URLs."""
+        self.run("0")
+        sent = [event["params"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
+        return [params["request"]["url"] for params in sent if not params["request"]["url"].startswith("data:")]
+
+    def complaints(self):
+        """Return what the console shows and what the page's Content-Security-Policy blocked."""
+        self.run("0")
+        return [
+            event
+            for event in self.events
+            if event["method"] in ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
+            or event["method"] == "Audits.issueAdded"
+            and event["params"]["issue"]["code"] == "ContentSecurityPolicyIssue"
+        ]
+
 
 SHOWN_OPERATIONS = """[...document.querySelectorAll(".opblock")].map(block => [
     block.querySelector(".opblock-summary-method").innerText,
@@ -101,13 +132,8 @@ class Page(Browser):
     """The page /docs in a browser."""
 
     def show(self, address, token=None):
-        """Show the page at an address, signed in by a cookie with a token, by default one that grants everything."""
-        self.open()
-        self.call("Network.clearBrowserCookies")
-        cookie = {"name": "accessToken", "value": make_token() if token is None else token}
-        if token != "":
-            self.call("Network.setCookie", url=address, **cookie, httpOnly=True, sameSite="Lax")
-        self.call("Page.navigate", url=address)
+        """Show the page at an address, as `visit` does."""
+        self.visit(address, token)
         self.wait_for("document.querySelectorAll('.opblock').length")
 
     def sign_in_status(self):
@@ -123,11 +149,6 @@ class Page(Browser):
         self.click(".modal-btn.authorize")
         self.wait_for("!document.querySelector('#auth-bearer-value')")
         self.click(".btn-done")
-
-    def click(self, selector):
-        """Click an element as a user does, so that the page may use the clipboard."""
-        script = f"document.querySelector('{selector}').click()"
-        self.call("Runtime.evaluate", expression=script, userGesture=True)
 
     def copy_curl(self):
         """Copy the command for curl that is shown, and return what the clipboard has."""
@@ -162,19 +183,65 @@ class Page(Browser):
             self.run(f"{shown}.querySelector('pre').innerText"),
         )
 
-    def asked(self):
-        """Return the URLs that the page has requested, without data URLs."""
-        self.run("0")
-        sent = [event["params"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
-        return [params["request"]["url"] for params in sent if not params["request"]["url"].startswith("data:")]
 
-    def complaints(self):
-        """Return what the console shows and what the page's Content-Security-Policy blocked."""
-        self.run("0")
-        return [
-            event
-            for event in self.events
-            if event["method"] in ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
-            or event["method"] == "Audits.issueAdded"
-            and event["params"]["issue"]["code"] == "ContentSecurityPolicyIssue"
-        ]
+class CashUpPage(Browser):
+    """The page /payments/cash-up in a browser."""
+
+    def show(self, address, token=None, width=1280):
+        """Show the page at an address, as `visit` does, in a window of that width, and wait until it has loaded."""
+        self.visit(address, token)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+        )
+        return self.settle()
+
+    def settle(self):
+        """Wait until everything is loaded. Return what the page says of that."""
+        return self.wait_for("/^(As of|Not)/.exec(document.querySelector('#status')?.textContent)?.input")
+
+    def read(self, selector):
+        """Return the text of an element as it is shown, with a blank for each line break and tab."""
+        shown = self.wait_for(f"document.querySelector('{selector}')?.innerText")
+        return " ".join(shown.split())
+
+    def has(self, selector, text):
+        """Wait until an element shows a text."""
+        wait_until(lambda: text in self.read(selector))
+
+    def type(self, element, text):
+        """Type a text into an element in place of what it holds."""
+        self.run(f"{element}.select()")
+        self.call("Input.insertText", text=text)
+
+    def count(self, line, counted, remaining=None):
+        """Type what was counted of a line and, for cash, what is left in the drawer."""
+        for place, text in enumerate([counted, remaining]):
+            if text is not None:
+                self.type(f"({FIND_LINE % line}).querySelectorAll('input')[{place}]", text)
+
+    def double_click(self, selector):
+        """Click an element twice with the mouse."""
+        script = f"""(() => {{
+            const element = document.querySelector('{selector}');
+            element.scrollIntoView({{block: "center"}});
+            const {{left, top, width, height}} = element.getBoundingClientRect();
+            return {{x: Math.round(left + width / 2), y: Math.round(top + height / 2)}};
+        }})()"""
+        place = self.run(script)
+        for clicks in (1, 2):
+            for kind in ("mousePressed", "mouseReleased"):
+                self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=clicks, **place)
+
+    def wait_for_event(self, method):
+        """Wait for an event of the protocol and return its parameters."""
+
+        def find():
+            self.run("0")
+            return next((event["params"] for event in self.events if event["method"] == method), None)
+
+        return wait_until(find)
+
+
+# The fieldset of a line that can be counted.
+FIND_LINE = """[...document.querySelectorAll("#count-lines fieldset")]
+    .find(line => line.querySelector("legend").textContent === "%s")"""

@@ -108,7 +108,7 @@ async function findTickets(payment) {
     return tickets.length > TICKETS ? say("manyTickets", {tickets: shown}) : shown;
 }
 
-const PAYMENT_COLUMNS = [{text: "time"}, {text: "amount", type: "amount"}, {text: "method"}, {text: "tickets"}];
+const PAYMENT_COLUMNS = [{text: "time"}, {text: "amount", type: "amount"}, {text: "method"}, {text: "tickets", type: "free"}];
 
 async function makePayments(payments) {
     if (!payments.length) {
@@ -203,6 +203,15 @@ function describeRow(row) {
     row.expected.textContent = counted === null
         ? say("expectedNow", {expected})
         : say("differenceNow", {expected, difference: describeDifference(add([counted, negate(expected)]))});
+}
+
+// Enter goes on to the next field: it would close before everything is counted.
+function goOn(event) {
+    if (event.key === "Enter") {
+        event.preventDefault();
+        const inputs = [...find("count-lines").querySelectorAll("input")];
+        (inputs[inputs.indexOf(event.target) + 1] ?? find("close-button")).focus();
+    }
 }
 
 function clearCount() {
@@ -451,12 +460,19 @@ async function loadOlder() {
 
 // --- Reports ---------------------------------------------------------------------------------------------------------
 
+function explainDownload(status) {
+    if (status === 204) {
+        return say("emptyFile");
+    }
+    return say("downloadFailed", {reason: status ? say("failed", {status}) : say("offline")});
+}
+
 function makeActions(number) {
     const path = `payments/closings/${number}`;
     const outcome = make("p", {role: "status", class: "error"});
     const save = (file, name) => async () => {
         const status = await download(path + file, name);
-        outcome.textContent = status === 200 ? "" : say("downloadFailed", {reason: status ? say("failed", {status}) : say("offline")});
+        outcome.textContent = status === 200 ? "" : explainDownload(status);
     };
     const button = (text, click, type) => make("button", {type: "button", class: type, click}, say(text));
     return make(
@@ -548,6 +564,7 @@ onSubmit("sign-in-form", () => {
     }
 });
 onSubmit("close-form", submitCount);
+find("count-lines").addEventListener("keydown", goOn);
 onSubmit("movement-form", submitMovement);
 window.addEventListener("hashchange", route);
 reload();

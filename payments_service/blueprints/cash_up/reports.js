@@ -64,7 +64,7 @@ export function makeLines(lines) {
         make("h3", {}, say("takingsTotal", {currency: group[0].currency, total: add(group.map(takingsOf))})),
         make("div", {class: "lines"}, ...group.map(makeLine)),
     ));
-    return make("div", {}, ...(parts.length ? parts : [note(say("noLines"))]));
+    return make("div", {class: "currencies"}, ...(parts.length ? parts : [note(say("noLines"))]));
 }
 
 const USER_COLUMNS = [
@@ -77,7 +77,7 @@ export function makeUsers(users) {
 }
 
 const MOVEMENT_COLUMNS = [
-    {text: "time"}, {text: "kind"}, {text: "amount", type: "amount"}, {text: "reason"}, {text: "user"},
+    {text: "time"}, {text: "kind"}, {text: "amount", type: "amount"}, {text: "reason", type: "free"}, {text: "user", type: "wide"},
 ];
 
 // Return a table of cash movements; `names` has what loadNames returns.
@@ -160,7 +160,7 @@ export function makeReport(report, movements) {
             make("h3", {}, say("seal")),
             makeFacts([["hash", report.hash], ["previousHash", report.previous_hash ?? say("firstClosing")]]),
             note(say("sealHint")),
+            make("p", {class: "signature"}, say("signature")),
         ) || null,
-        make("p", {class: "signature"}, say("signature")),
     );
 }

@@ -112,6 +112,7 @@ export const TEXTS = {
     journal: "Journal (CSV)",
     archive: "Sealed file",
     noReport: "There is no closing {number}.",
+    emptyFile: "The file would be empty.",
     downloadFailed: "The file could not be loaded. {reason}",
     asOf: "As of",
     closedBy: "Closed by",
