@@ -4,9 +4,9 @@ from marshmallow import EXCLUDE
 
 from .. import store
 from ..schemas.closings import (
-    CLOSING_ADDED_EXAMPLE, CLOSING_EXAMPLE, CLOSING_INPUT_EXAMPLE, JOURNAL_EXAMPLE, OPEN_CLOSING_EXAMPLE,
-    ClosingAddedSchema, ClosingInputSchema, ClosingQuerySchema, ClosingSchema, JournalEntrySchema, JournalQuerySchema,
-    OpenClosingSchema,
+    CLOSING_ADDED_EXAMPLE, CLOSING_EXAMPLE, CLOSING_INPUT_EXAMPLE, COUNT_SHEET_EXAMPLE, JOURNAL_EXAMPLE,
+    OPEN_CLOSING_EXAMPLE, ClosingAddedSchema, ClosingInputSchema, ClosingQuerySchema, ClosingSchema, CountSheetSchema,
+    JournalEntrySchema, JournalQuerySchema, OpenClosingSchema,
 )
 from ..schemas.errors import ErrorBodySchema
 from ..store.closings import Count
@@ -52,6 +52,17 @@ def get_open_closing():
     The X report. It changes nothing.
     """
     return json_response(store.closings.read_next())
+
+
+@blp.route("/next/count-sheet", methods=["GET"], permission=Permission.CREATE)
+@blp.response(200, CountSheetSchema, example=COUNT_SHEET_EXAMPLE)
+def get_count_sheet():
+    """Get what can be counted for the next closing
+
+    The lines that the closing would have, and all methods and currencies, by name. It has no figure, so it needs only
+    the permission to close.
+    """
+    return json_response(store.closings.read_count_sheet())
 
 
 @blp.route("", methods=["POST"], permission=Permission.CREATE)

@@ -67,6 +67,12 @@ OPEN_CLOSING_EXAMPLE = {
     "users": [],
     "cash_methods": [{"method_id": CASH, "method": "Cash"}],
 }
+COUNT_SHEET_EXAMPLE = {
+    "number": 43,
+    "lines": [{name: LINE_EXAMPLE[name] for name in ("method_id", "method", "currency_id", "currency", "cash")}],
+    "methods": [{"method_id": CASH, "method": "Cash", "cash": True}],
+    "currencies": [{"currency_id": EUR, "currency": "EUR"}],
+}
 COUNT_EXAMPLE = {
     "method_id": CASH,
     "currency_id": EUR,
@@ -227,6 +233,32 @@ class OpenClosingSchema(ResponseSchema):
     lines = fields.List(fields.Nested(ClosingLineSchema), required=True)
     users = fields.List(fields.Nested(UserTakingsSchema), required=True)
     cash_methods = fields.List(fields.Nested(CashMethodSchema), required=True)
+
+
+class CountableMethodSchema(CashMethodSchema):
+    """A payment method whose money can be counted."""
+
+    cash = fields.Boolean(required=True, metadata={"description": "Whether the money is in a drawer"})
+
+
+class CountableCurrencySchema(ResponseSchema):
+    """A currency in which money can be counted."""
+
+    currency_id = Id(required=True)
+    currency = fields.String(required=True)
+
+
+class CountableLineSchema(CountableMethodSchema, CountableCurrencySchema):
+    """A method and currency of which the next closing has a line."""
+
+
+class CountSheetSchema(ResponseSchema):
+    """What can be counted for the next closing. It has no figure."""
+
+    number = fields.Integer(required=True, metadata={"description": "The number of the next closing"})
+    lines = fields.List(fields.Nested(CountableLineSchema), required=True)
+    methods = fields.List(fields.Nested(CountableMethodSchema), required=True)
+    currencies = fields.List(fields.Nested(CountableCurrencySchema), required=True)
 
 
 class ClosingSchema(ResponseSchema):

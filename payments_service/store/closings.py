@@ -40,6 +40,21 @@ def read_next() -> dict[str, Any]:
     return {"number": number, "business_date": business_days.today()} | shown | {"cash_methods": cash_methods}
 
 
+def read_count_sheet() -> dict[str, Any]:
+    """Return what can be counted for the next closing, as the API shows it: names and no figure."""
+    number, names = find_open_number(), Names()
+    methods = [
+        {"method_id": method["id"], "method": method["name"], "cash": method["cash"]}
+        for method in sorted(names.methods.values(), key=lambda method: method["id"])
+    ]
+    currencies = [
+        {"currency_id": currency["id"], "currency": currency["acronym"]}
+        for currency in sorted(names.currencies.values(), key=lambda currency: currency["id"])
+    ]
+    lines = [line.show_names() for line in totals.read_open(number).lines.values()]
+    return {"number": number, "lines": lines, "methods": methods, "currencies": currencies}
+
+
 def find_open_number() -> int:
     """Return the number of the open closing."""
     return int(OpenClosing.select(OpenClosing.number).scalar())

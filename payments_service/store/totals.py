@@ -80,14 +80,19 @@ class Line:
             case Kind.PAID_OUT:
                 self.paid_out -= minor_units
 
-    def show(self) -> dict[str, Any]:
-        """Return the line as the API shows it."""
+    def show_names(self) -> dict[str, Any]:
+        """Return what the line is for, as the API shows it."""
         return {
             "method_id": self.method_id,
             "method": self.method_name,
             "currency_id": self.currency_id,
             "currency": self.currency_acronym,
             "cash": self.cash,
+        }
+
+    def show(self) -> dict[str, Any]:
+        """Return the line as the API shows it."""
+        return self.show_names() | {
             "opening": show_amount(self.opening, self.decimals),
             "payments": show_amount(self.payments, self.decimals),
             "payments_count": self.payments_count,

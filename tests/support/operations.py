@@ -21,6 +21,7 @@ OPERATIONS = [
     ("GET", "/payments/takings", "payments_read"),
     ("GET", "/payments/closings/next", "payments_read"),
     ("GET", "/payments/closings/next/postings", "payments_read"),
+    ("GET", "/payments/closings/next/count-sheet", "payments_create"),
     ("POST", "/payments/closings", "payments_create"),
     ("GET", "/payments/closings", "payments_read"),
     ("GET", "/payments/closings/42", "payments_read"),
