@@ -92,6 +92,15 @@ export class Sender {
         this.key = null;
     }
 
+    // Whether something was sent without success.
+    isOpen() {
+        return this.sent !== null;
+    }
+
+    forget() {
+        this.sent = null;
+    }
+
     async send(body) {
         this.busy = true;
         const text = writeJSON(body);
@@ -103,7 +112,7 @@ export class Sender {
             const response = await post(this.path, body, this.key);
             if (response.ok) {
                 // The same values again are another request.
-                this.sent = null;
+                this.forget();
             }
             return response;
         } finally {

@@ -220,10 +220,29 @@ function clearCount() {
     find("uncounted").checked = false;
 }
 
+// Clear what was typed before another closing: it was in the drawer then. The closing may be this form's own, whose
+// response was lost.
+function leaveCount() {
+    const typed = [...find("count-lines").querySelectorAll("input")].some((input) => input.value);
+    if (typed || closing.isOpen()) {
+        sayOutcome("close", make(
+            "p",
+            {class: "error", role: "alert"},
+            `${say("closedMeanwhile", state)} `,
+            linkClosing(state.number),
+        ));
+    }
+    clearCount();
+    closing.forget();
+}
+
+function linkClosing(number) {
+    return make("a", {href: `#closing-${number}`}, say("showClosing"));
+}
+
 function showSheet(sheet) {
     if (state.number !== null && state.number !== sheet.number) {
-        // What was counted was in the drawer before that closing.
-        clearCount();
+        leaveCount();
     }
     state.number = sheet.number;
     sheet.lines.filter((line) => !rows.has(keyOf(line))).forEach(addRow);
@@ -302,7 +321,7 @@ async function submitCount() {
             "p",
             {class: "done"},
             `${say("closed", body)} `,
-            make("a", {href: `#closing-${body.number}`}, say("showClosing")),
+            linkClosing(body.number),
         ));
     });
 }

@@ -63,6 +63,7 @@ export const TEXTS = {
     notAnAmount: "This is not an amount. Write it as 150.00.",
     sending: "Sending …",
     closed: "Closing {number} is done.",
+    closedMeanwhile: "Closing {number} was done meanwhile, by you or by somebody else. Look at it, then count again.",
     showClosing: "Show its Z report",
     unknownOutcome: "The service did not respond, so it is not certain whether this was done. "
         + "Press the button again: it is done only once.",
