@@ -11,7 +11,10 @@ from ...web.pages import send_page
 blp = Blueprint("cash_up", __name__, url_prefix="/payments")
 
 PAGE = str(files(__name__))
-FILES = '"page.css", "page.js", "texts.js", "api.js", "money.js", "elements.js", "reports.js"'
+FILES = [
+    "page.css", "page.js", "texts.js", "api.js", "money.js", "elements.js", "responses.js", "reports.js", "payments.js",
+    "closings.js", "forms.js",
+]
 
 
 @blp.route("/cash-up", methods=["GET"], permission=PUBLIC)
@@ -26,7 +29,7 @@ def lead_to_page():
     return Response(status=302, headers={"Location": f"{find_root()}/payments/cash-up"})
 
 
-@blp.route(f"/cash-up/<any({FILES}):name>", methods=["GET"], permission=PUBLIC)
+@blp.route(f"/cash-up/<any({', '.join(map(repr, FILES))}):name>", methods=["GET"], permission=PUBLIC)
 def get_file(name):
     """Get a file of the page"""
     return send_from_directory(PAGE, name)

@@ -39,29 +39,31 @@ export function makeTable(caption, columns, rows) {
     const name = (column) => say(column.text);
     const cell = (content, column, place) => make(
         place ? "td" : "th",
-        {"role": place ? "cell" : "rowheader", "scope": place ? null : "row", "class": column.type, "data-column": name(column)},
+        {
+            "role": place ? "cell" : "rowheader",
+            "scope": place ? null : "row",
+            "class": column.type,
+            "data-column": name(column),
+        },
         content,
     );
-    const heads = columns.map((column) => make("th", {role: "columnheader", scope: "col", class: column.type}, name(column)));
+    const head = (column) => make("th", {role: "columnheader", scope: "col", class: column.type}, name(column));
+    const line = (row) => make("tr", {role: "row"}, ...row.map((content, at) => cell(content, columns[at], at)));
     return make(
         "table",
         {role: "table", class: "list"},
         make("caption", {}, caption),
-        make("thead", {role: "rowgroup"}, make("tr", {role: "row"}, ...heads)),
-        make(
-            "tbody",
-            {role: "rowgroup"},
-            ...rows.map((row) => make("tr", {role: "row"}, ...row.map((content, at) => cell(content, columns[at], at)))),
-        ),
+        make("thead", {role: "rowgroup"}, make("tr", {role: "row"}, ...columns.map(head))),
+        make("tbody", {role: "rowgroup"}, ...rows.map(line)),
     );
 }
 
 // Return a bar. The text beside it says the same.
 export function makeBar({begin, length}, negative) {
-    const bar = fill(document.createElementNS(SVG, "rect"), {
-        x: `${begin}%`, y: 0, width: `${length}%`, height: "100%", class: negative ? "negative" : "positive",
-    }, []);
-    return fill(document.createElementNS(SVG, "svg"), {"class": "bar", "aria-hidden": "true", "focusable": "false"}, [bar]);
+    const sign = negative ? "negative" : "positive";
+    const place = {x: `${begin}%`, y: 0, width: `${length}%`, height: "100%", class: sign};
+    const bar = fill(document.createElementNS(SVG, "rect"), place, []);
+    return fill(document.createElementNS(SVG, "svg"), {"class": "bar", "aria-hidden": "true"}, [bar]);
 }
 
 // The time of an RFC 3339 text, or of milliseconds, where this browser is.

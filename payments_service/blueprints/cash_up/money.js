@@ -23,7 +23,8 @@ export function writeJSON(value) {
         return `[${value.map(writeJSON).join(",")}]`;
     }
     if (typeof value === "object" && value !== null) {
-        return `{${Object.entries(value).map(([name, item]) => `${JSON.stringify(name)}:${writeJSON(item)}`).join(",")}}`;
+        const members = Object.entries(value).map(([name, item]) => `${JSON.stringify(name)}:${writeJSON(item)}`);
+        return `{${members.join(",")}}`;
     }
     return JSON.stringify(value);
 }

@@ -77,7 +77,11 @@ export function makeUsers(users) {
 }
 
 const MOVEMENT_COLUMNS = [
-    {text: "time"}, {text: "kind"}, {text: "amount", type: "amount"}, {text: "reason", type: "free"}, {text: "user", type: "wide"},
+    {text: "time"},
+    {text: "kind"},
+    {text: "amount", type: "amount"},
+    {text: "reason", type: "free"},
+    {text: "user", type: "wide"},
 ];
 
 // Return a table of cash movements; `names` has what loadNames returns.
@@ -94,7 +98,7 @@ export function makeMovements(caption, movements, names) {
 
 function sumLines(name, lines) {
     const total = (amount) => add(lines.map((line) => line[amount]));
-    const counted = (amount) => say("counted", {amount: total(amount), count: add(lines.map((line) => line[`${amount}_count`]))});
+    const counted = (amount) => say("counted", {amount: total(amount), count: total(`${amount}_count`)});
     return [name, counted("payments"), counted("corrections"), counted("refunds"), total("takings")];
 }
 
@@ -103,8 +107,10 @@ const TAKINGS_COLUMNS = ["payments", "corrections", "refunds", "takingsColumn"].
 function makeTakingsOfCurrency(lines) {
     const {currency} = lines[0];
     const total = add(lines.map((line) => line.takings));
-    const byMethod = [...groupBy(lines, (line) => line.method_id).values()].map((group) => sumLines(group[0].method, group));
-    const byUser = [...groupBy(lines, (line) => line.user_id).entries()].map(([user, group]) => sumLines(nameUser(user), group));
+    const methods = [...groupBy(lines, (line) => line.method_id).values()];
+    const byMethod = methods.map((group) => sumLines(group[0].method, group));
+    const users = [...groupBy(lines, (line) => line.user_id).entries()];
+    const byUser = users.map(([user, group]) => sumLines(nameUser(user), group));
     const amounts = byMethod.map((row) => row[row.length - 1]);
     const bars = makeBars(amounts).map((bar, at) => make(
         "li",
@@ -141,15 +147,19 @@ function makeFacts(facts) {
 // Return the X report of the open closing or the Z report of a past one, as it is printed.
 export function makeReport(report, movements) {
     const closed = "hash" in report;
-    const time = {dateStyle: "full", timeStyle: "long"};
+    const time = (at) => formatTime(at, {dateStyle: "full", timeStyle: "long"});
     return make(
         "article",
         {},
         make("h2", {}, say(closed ? "zReport" : "xReport", report)),
         makeFacts(
             closed
-                ? [["day", report.business_date], ["closedAt", formatTime(report.closed_at, time)], ["closedBy", nameUser(report.user_id)]]
-                : [["day", report.business_date], ["asOf", formatTime(Date.now(), time)]],
+                ? [
+                    ["day", report.business_date],
+                    ["closedAt", time(report.closed_at)],
+                    ["closedBy", nameUser(report.user_id)],
+                ]
+                : [["day", report.business_date], ["asOf", time(Date.now())]],
         ),
         makeLines(report.lines),
         makeUsers(report.users),
