@@ -1,6 +1,7 @@
 """The page /payments/cash-up in a browser"""
 import base64
 import functools
+import hashlib
 import re
 import time
 from decimal import Decimal
@@ -446,7 +447,22 @@ def save(page, folder, number, button):
     return wait_until(lambda: next(folder.glob(f"closing-{number}.*[!d]"), None)).read_bytes()
 
 
-JOURNAL = 2
+JOURNAL, ARCHIVE = 2, 3
+
+
+@in_a_browser
+@pytest.mark.parametrize("entered", [True, False], ids=["token", "cookie"])
+def test_the_sealed_file_has_the_hash_that_is_shown(server, page, tmp_path, entered):
+    sell(server, "45.50")
+    number = close(server)
+    page.show(address_of(server, f"#closing-{number}"), "" if entered else None)
+    if entered:
+        page.type("document.querySelector('#token')", make_token(exp=LATER))
+        page.click("#sign-in-form button")
+    page.has("#report", f"Z report {number}")
+    sealed = hashlib.sha256(save(page, tmp_path, number, ARCHIVE)).hexdigest()
+    assert sealed == get_closing(server, number)[1]["hash"]
+    assert sealed in page.read("#report")
 
 
 @in_a_browser
