@@ -52,6 +52,18 @@ def test_the_first_start_writes_a_secret_for_its_owner_only(project, start_serve
 
 
 @on_one_engine
+def test_each_migration_is_logged_once(project, start_server, tmp_path):
+    url = f"sqlite:///{tmp_path}/new.db"
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "migrate"]
+    migrated = subprocess.run(
+        command, cwd=project, env=environment(DATABASE_URL=url), stderr=subprocess.PIPE, text=True, check=True
+    )
+    server = start_server(project, DATABASE_URL=url)
+    migrations = list((PROJECT / "payments_service" / "migrations").glob("0*.py"))
+    assert (migrated.stderr + "".join(server.log)).count("up: ") == len(migrations)
+
+
+@on_one_engine
 def test_two_first_starts_at_once_share_one_secret(project, start_server):
     with ThreadPoolExecutor(2) as starters:
         servers = list(starters.map(lambda _: start_server(project, JWT_SECRET=""), range(2)))
