@@ -13,8 +13,8 @@ from .ticket_payments import TICKET_PAYMENT_EXAMPLE
 
 # What a BIGINT holds.
 MAX_NUMBER = 2**63 - 1
-# Far more than there are methods and currencies. The message names a count by its position.
-MAX_COUNTS = 1000
+# More than there are methods and currencies. So many fit into a body.
+MAX_COUNTS = 100
 
 LINE_EXAMPLE = {
     "method_id": CASH,
