@@ -168,8 +168,12 @@ def _flatten(errors: Any) -> list[str]:
 class ClosingInputSchema(Schema):
     """What to close."""
 
-    number = WholeNumber(metadata={"description": "Rejected with 409 unless it is the number of the next closing"})
-    counts = Counts(metadata={"description": "What was counted. A closing without counts has no differences"})
+    number = WholeNumber(
+        allow_none=True, metadata={"description": "Rejected with 409 unless it is the number of the next closing"}
+    )
+    counts = Counts(
+        allow_none=True, metadata={"description": "What was counted. A closing without counts has no differences"}
+    )
 
 
 class ClosingQuerySchema(Schema):
