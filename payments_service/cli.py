@@ -1,4 +1,5 @@
 """The commands of `flask --app wsgi`."""
+import itertools
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,11 +12,12 @@ import flask
 import peewee
 from flask.cli import AppGroup, with_appcontext
 
-from . import backups, database, doctor, store
+from . import backups, database, doctor, seals, store
 from .backups import BackupError
 from .errors import PaymentsError, UnusableDatabase
 from .money import MAX_DECIMALS
 from .settings import parse_database_url
+from .store.history import Caller
 from .tokens.claims import MAX_USER_LENGTH, is_valid_user
 from .tokens.issuing import issue_token
 from .tokens.permissions import Permission
@@ -23,6 +25,8 @@ from .transfer import copying
 from .web.runtime import runtime
 
 MAX_TOKEN_HOURS = 366 * 24
+# More faults of the same cause say nothing new.
+MAX_FAULTS = 20
 
 
 @contextmanager
@@ -185,6 +189,99 @@ def copy_database(url: str) -> None:
     click.echo("Every row is copied and compared. Set PAYMENTS_DATABASE_URL to the new database and start the service.")
 
 
+@click.command("close")
+@click.option("--number", type=click.IntRange(1), help="Close only if this is the number of the next closing.")
+@with_appcontext
+def close(number: int | None) -> None:
+    """Close everything since the last closing, without a count, and print the closing's number and hash.
+
+    The service may be running.
+    """
+    with report_errors():
+        database.migrate(create=False)
+        closed = store.closings.add(number=number, caller=Caller(None, "close"))
+        click.echo(f"{closed} {store.closings.get(closed)['hash']}")
+
+
+@click.command("archive")
+@click.argument("directory", type=click.Path(path_type=Path))
+@with_appcontext
+def write_archives(directory: Path) -> None:
+    """Write the sealed files of closings that DIRECTORY lacks, and print their paths.
+
+    The service may be running. DIRECTORY is created if it does not exist. A file that is there is never replaced: if it
+    is not its closing's, the exit code is 1.
+    """
+    with report_errors():
+        require_migrated()
+        with show_progress() as progress:
+            written, faults = seals.write_missing(directory, progress)
+    for path in written:
+        click.echo(path)
+    report_faults(iter(faults))
+
+
+def require_migrated() -> None:
+    """Raise `UnusableDatabase` for a database that is missing, damaged or not up to date. Nothing is changed."""
+    database.current.check()
+    if not database.current.exists():
+        raise UnusableDatabase(f"the database {database.current.location} is missing")
+    if pending := database.pending_migrations():
+        raise UnusableDatabase(f"the database is not up to date, {', '.join(pending)} is missing: run migrate")
+
+
+def find_trigger_faults() -> Iterator[str]:
+    """Yield the triggers without which rows can be altered."""
+    for name in database.find_changed_triggers():
+        yield f"the trigger {name} is missing or was changed, so that rows can be altered"
+
+
+def report_faults(faults: Iterator[str]) -> None:
+    """Print the first faults, each on a line; exit with 1 if there are any."""
+    count = 0
+    for count, fault in enumerate(faults, 1):
+        if count > MAX_FAULTS:
+            click.echo(f"There is more that is wrong: these are the first {MAX_FAULTS}.", err=True)
+            break
+        click.echo(f"wrong: {fault}", err=True)
+    if count:
+        sys.exit(1)
+
+
+@click.command("verify")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@with_appcontext
+def verify(files: tuple[Path, ...]) -> None:
+    """Check that nothing was altered since it was sealed. Exits with 1 and names what was.
+
+    Without FILES, the whole database: the archive of every closing is built again, and the history is replayed. The
+    service may be running. With FILES, these archives alone, without the database: their hashes are printed.
+    """
+    with report_errors():
+        if files:
+            verify_files(files)
+            return
+        require_migrated()
+        with show_progress() as progress:
+            report_faults(itertools.chain(store.verifying.find_faults(progress), find_trigger_faults()))
+        closings = store.closings.list_hashes()
+    last = next(reversed(closings.items()), None)
+    click.echo("Nothing is closed yet." if last is None else f"Nothing was altered. Closing {last[0]}: {last[1]}")
+
+
+def verify_files(files: tuple[Path, ...]) -> None:
+    """Print the hash of each archive, as sha256sum does; exit with 1 and say what is wrong if anything is."""
+    found, faults = [], []
+    for path in files:
+        try:
+            found.append(seals.check_file(path))
+        except seals.WrongArchive as error:
+            faults.append(str(error))
+        else:
+            click.echo(f"{found[-1].hash}  {path}")
+    report_faults(itertools.chain(faults, seals.find_chain_faults(found)))
+
+
 @click.group(cls=Group)
 @with_appcontext
 def methods() -> None:
@@ -250,4 +347,7 @@ def rename_currency(acronym: str, new_acronym: str) -> None:
     store.currencies.rename(acronym, new_acronym)
 
 
-COMMANDS = [print_token, migrate, run_doctor, back_up, restore, copy_database, methods, currencies]
+COMMANDS = [
+    print_token, migrate, run_doctor, back_up, restore, copy_database, close, write_archives, verify, methods,
+    currencies,
+]

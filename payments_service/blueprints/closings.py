@@ -1,12 +1,13 @@
 """`/payments/closings`: cash-up."""
+import flask
 from flask import request
 from marshmallow import EXCLUDE
 
 from .. import store
 from ..schemas.closings import (
-    CLOSING_ADDED_EXAMPLE, CLOSING_EXAMPLE, CLOSING_INPUT_EXAMPLE, COUNT_SHEET_EXAMPLE, JOURNAL_EXAMPLE,
-    OPEN_CLOSING_EXAMPLE, ClosingAddedSchema, ClosingInputSchema, ClosingQuerySchema, ClosingSchema, CountSheetSchema,
-    JournalEntrySchema, JournalQuerySchema, OpenClosingSchema,
+    ARCHIVE_EXAMPLE, CLOSING_ADDED_EXAMPLE, CLOSING_EXAMPLE, CLOSING_INPUT_EXAMPLE, COUNT_SHEET_EXAMPLE,
+    JOURNAL_EXAMPLE, OPEN_CLOSING_EXAMPLE, ClosingAddedSchema, ClosingInputSchema, ClosingQuerySchema, ClosingSchema,
+    CountSheetSchema, JournalEntrySchema, JournalQuerySchema, OpenClosingSchema,
 )
 from ..schemas.errors import ErrorBodySchema
 from ..store.closings import Count
@@ -17,7 +18,7 @@ from ..web.blueprint import Blueprint
 from ..web.idempotency import idempotent
 from ..web.request_state import request_state
 from ..web.responses import json_response
-from ..web.streaming import JSON, LINK, make_csv, page_size, respond_with_list
+from ..web.streaming import JSON, JSON_LINES, LINK, make_csv, page_size, respond_with_list
 
 blp = Blueprint(
     "closings",
@@ -29,6 +30,9 @@ blp = Blueprint(
 LOCATION = {"Location": {"schema": {"type": "string"}, "description": "The address of the closing"}}
 CSV = make_csv(JournalEntry)
 CSV_CONTENT = {CSV.media_type: {"schema": {"type": "string"}, "example": CSV.start.decode()}}
+
+ARCHIVE_CONTENT = {JSON_LINES.media_type: {"schema": {"type": "string"}, "example": ARCHIVE_EXAMPLE}}
+FILE_NAME = {"Content-Disposition": {"schema": {"type": "string"}, "description": "The name of the file"}}
 
 
 def make_headers_of_new_closing(response: dict[str, int]) -> dict[str, str]:
@@ -134,3 +138,19 @@ def list_open_postings(limit=None, after=0, format=None):
     Every change of money since the last closing, in order. With limit, one page, whose Link header has the next.
     """
     return respond_with_list(store.journal.iterate_open(page_size(limit), after), limit, choose_format(format))
+
+
+@blp.route("/<number:number>/archive", methods=["GET"], permission=Permission.READ)
+@blp.response(200, description="The sealed file", headers=FILE_NAME)
+@blp.doc(responses={200: {"content": ARCHIVE_CONTENT}})
+@blp.alt_response(404, schema=ErrorBodySchema, description="No such closing")
+def get_archive(number):
+    """Get the sealed file of a closing
+
+    JSON Lines with everything that the closing is made of. Its SHA-256 is the closing's hash: keep the file, and
+    `sha256sum` shows that it is what the printed report names.
+    """
+    pages = store.archives.iterate_pages(page_size(None), number)
+    response = flask.make_response(respond_with_list(pages, None, JSON_LINES))
+    response.headers["Content-Disposition"] = f'attachment; filename="closing-{number}.jsonl"'
+    return response

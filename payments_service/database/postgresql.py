@@ -1,5 +1,6 @@
 """PostgreSQL: connecting, and everything in which it differs from SQLite."""
 import contextlib
+import itertools
 import select
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -41,6 +42,8 @@ TRIGGERS = {
         ("is_not_emptied", "BEFORE TRUNCATE", "STATEMENT"),
     )
 }
+# Rows of a long result that are fetched at once.
+ROWS_PER_FETCH = 2000
 # A trigger's state "A" is ENABLE ALWAYS: it runs in replication sessions too.
 READ_TRIGGERS = """
 SELECT relname, tgname, tgenabled, replace(pg_get_triggerdef(pg_trigger.oid, true), '"', ''), lanname, prosrc
@@ -136,6 +139,7 @@ class Postgresql(PooledPsycopg3Database):
             max_connections=connections,
             **network | given | {"client_encoding": "utf8"},
         )
+        self._stream_numbers = itertools.count()
         # When the last attempt to connect failed, in monotonic seconds, and why.
         self._last_failure: tuple[float, str] | None = None
 
@@ -246,6 +250,26 @@ class Postgresql(PooledPsycopg3Database):
     def fetch_rows(self, query: peewee.ModelSelect, columns: Iterable[str]) -> list[tuple[Any, ...]]:
         """Return the rows of a query of text and integer columns, in no particular order."""
         return list(self.execute(query).fetchall())
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let every query see the database as it is now, while the service goes on. Queries may take long."""
+        connection = self.connection()
+        connection.statement_timeout_seconds = None
+        try:
+            with self.atomic():
+                self.execute_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                self.execute_sql("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+                yield
+        finally:
+            connection.statement_timeout_seconds = timeouts.STATEMENT_TIMEOUT_SECONDS
+
+    def stream(self, query: peewee.ModelSelect) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query, as the driver returns them, without keeping them. Call it in a snapshot."""
+        sql, parameters = self.get_sql_context().sql(query).query()
+        with self.connection().cursor(name=f"stream_{next(self._stream_numbers)}") as cursor:
+            cursor.itersize = ROWS_PER_FETCH
+            yield from cursor.execute(sql, parameters)
 
     @contextlib.contextmanager
     def migrating(self, create: bool = True) -> Iterator[None]:

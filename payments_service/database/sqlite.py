@@ -180,6 +180,16 @@ class Sqlite(PooledSqliteDatabase):
         return msgspec.json.decode(text, type=list[tuple[Any, ...]])
 
     @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let every query see the database as it is now, while the service goes on."""
+        with self.atomic("DEFERRED"):
+            yield
+
+    def stream(self, query: peewee.ModelSelect) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query, as the driver returns them, without keeping them. Call it in a snapshot."""
+        yield from self.execute(query)
+
+    @contextlib.contextmanager
     def migrating(self, create: bool = True) -> Iterator[None]:
         """Let one process at a time migrate the file, which is created if it is missing and `create` is true.
 

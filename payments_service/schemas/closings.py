@@ -81,6 +81,11 @@ COUNT_EXAMPLE = {
 }
 CLOSING_INPUT_EXAMPLE = {"counts": [COUNT_EXAMPLE]}
 CLOSING_ADDED_EXAMPLE = {"number": 42, "message": "Closing added successfully"}
+ARCHIVE_EXAMPLE = (
+    '{"number":1,"previous_hash":null,"opened":null,"closed":"2026-11-22"}\n'
+    '{"closed_at":"2026-11-22 23:10:05.120000+00:00","user_id":"7","business_date":"2026-11-22",'
+    '"entries":0,"postings":0,"lines":[],"users":[]}\n'
+)
 JOURNAL_EXAMPLE = [
     {
         "at": "2026-11-22T12:30:05.120000+00:00",

@@ -1,20 +1,26 @@
 """Archives: a closing as a file, whose SHA-256 is the closing's hash. Its bytes must never change."""
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from peewee import ColumnBase, Field
+
 from ..codec import encode, exact_number
 from ..errors import NotFound
-from ..models import Closing, History
+from ..models import Closing, ClosingUser, History, Posting
 from ..money import format_amount
 from . import totals
-from .totals import Line, Totals
+from .pages import Page
+from .totals import Key, Line, Names, Totals
 
 NO_CLOSING = "There is no closing with this number."
-# History entries that are read at once.
+# History entries or postings that are read at once.
 BATCH = 1000
+# The first closing's archive has the postings from before it, too.
+CARRIED = 0
 
 
 class Header(NamedTuple):
@@ -28,12 +34,7 @@ class Header(NamedTuple):
 
 
 def write_lines(number: int | None) -> Iterator[bytes]:
-    """Return the lines of a closing's archive; raises `NotFound`, also for None.
-
-    It is JSON Lines. The first line has the number, the hash of the previous closing, and the business dates on which
-    the closing was opened and closed. Each history entry follows in the order of ids, with `before` and `after` as the
-    stored text. The last line has the totals. The same closing has the same bytes on both engines.
-    """
+    """Return the lines of a closing's archive, as `write_archive` does; raises `NotFound`, also for None."""
     columns = [getattr(Closing, name) for name in Header._fields]
     row = Closing.select(*columns).where(Closing.number == number).tuples().first() if number is not None else None
     if row is None:
@@ -41,30 +42,58 @@ def write_lines(number: int | None) -> Iterator[bytes]:
     return write_archive(Header(*row))
 
 
+def iterate_pages(size: int, number: int | None) -> Iterator[Page[bytes]]:
+    """Return the lines of a closing's archive in pages of `size`; raises `NotFound`, also for None.
+
+    Each page is read when it is asked for, and no transaction is open in between: a closing never changes.
+    """
+    return _iterate(size, write_lines(number))
+
+
+def _iterate(size: int, lines: Iterator[bytes]) -> Iterator[Page[bytes]]:
+    position = size
+    items = list(itertools.islice(lines, size))
+    while items:
+        following = list(itertools.islice(lines, size))
+        yield Page(items, str(position) if following else None)
+        items, position = following, position + size
+
+
 def write_archive(header: Header) -> Iterator[bytes]:
-    """Yield the lines of the archive of a closing whose lines and users are stored."""
-    opened = Closing.select(Closing.business_date).where(Closing.number == header.number - 1).scalar()
+    """Yield the lines of the archive of a closing whose lines and users are stored.
+
+    It is JSON Lines. The first line has the number, the hash of the previous closing, and the business dates on which
+    the closing was opened and closed. Each history entry follows in the order of ids, with `before` and `after` as the
+    stored text, and then each posting in the order of ids. The last line has the totals. The same closing has the same
+    bytes on both engines.
+    """
+    number = header.number
+    opened = Closing.select(Closing.business_date).where(Closing.number == number - 1).scalar()
     yield _encode(
         {
-            "number": header.number,
+            "number": number,
             "previous_hash": header.previous_hash,
             "opened": opened and opened.isoformat(),
             "closed": header.business_date.isoformat(),
         }
     )
-    entries = 0
-    for entry in _read_history(header.number):
+    entries = postings = 0
+    for entry in _read_history(number):
         entries += 1
         yield _encode(entry)
-    found = totals.read_closed([header.number])[header.number]
+    found = totals.read_closed([number])[number]
+    for posting in _read_postings(number, found):
+        postings += 1
+        yield _encode(posting)
     yield _encode(
         {
             "closed_at": format_time(header.closed_at),
             "user_id": header.user_id,
             "business_date": header.business_date.isoformat(),
             "entries": entries,
+            "postings": postings,
             "lines": [_list_values(line) for line in found.lines.values()],
-            "users": _list_users(found),
+            "users": _list_users(number, found),
         }
     )
 
@@ -92,13 +121,42 @@ def _read_history(number: int) -> Iterator[dict[str, Any]]:
         History.before, History.after,
     ]
     names = [column.name for column in columns]
-    after = 0
+    for row in _read_rows(columns, History.closing, number):
+        entry = dict(zip(names, row))
+        yield entry | {"at": format_time(entry["at"]), "payment_id": _format_id(entry["payment_id"])}
+
+
+def _read_postings(number: int, found: Totals) -> Iterator[dict[str, Any]]:
+    """Yield the postings of a closing, those of the first one after what was carried into it."""
+    columns = [
+        Posting.id, Posting.history_id, Posting.user_id, Posting.kind, Posting.method, Posting.currency,
+        Posting.business_date, Posting.minor_units,
+    ]
+    names = Names()
+    for closing in [CARRIED, number] if number == 1 else [number]:
+        for row in _read_rows(columns, Posting.closing, closing):
+            posting_id, history_id, user_id, kind, method_id, currency_id, business_date, minor_units = row
+            key = Key(method_id, currency_id)
+            line = found.lines.get(key) or names.make_line(key)
+            yield {
+                "posting_id": posting_id,
+                "history_id": history_id,
+                "user_id": user_id,
+                "kind": kind,
+                "method_id": _format_id(method_id),
+                "currency_id": _format_id(currency_id),
+                "business_date": business_date.isoformat(),
+                "amount": exact_number(format_amount(minor_units, line.decimals)),
+            }
+
+
+def _read_rows(columns: list[Field], closing: ColumnBase, number: int) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a closing in the order of their ids, which are the first column."""
+    model, after = columns[0].model, 0
     while True:
-        query = History.select(*columns).where((History.closing == number) & (History.id > after))
-        rows = list(query.order_by(History.id).limit(BATCH).tuples())
-        for row in rows:
-            entry = dict(zip(names, row))
-            yield entry | {"at": format_time(entry["at"]), "payment_id": _format_id(entry["payment_id"])}
+        query = model.select(*columns).where((closing == number) & (columns[0] > after))
+        rows = list(query.order_by(columns[0]).limit(BATCH).tuples())
+        yield from rows
         if len(rows) < BATCH:
             return
         after = rows[-1][0]
@@ -138,13 +196,15 @@ def _list_values(line: Line) -> dict[str, Any]:
     }
 
 
-def _list_users(found: Totals) -> list[dict[str, Any]]:
+def _list_users(number: int, found: Totals) -> list[dict[str, Any]]:
+    ids = ClosingUser.select(ClosingUser.id).where(ClosingUser.closing == number).order_by(ClosingUser.id).tuples()
     return [
         {
+            "id": row_id,
             "user_id": user.user_id,
             "method_id": str(user.key.method_id),
             "currency_id": str(user.key.currency_id),
             "takings": exact_number(format_amount(user.takings, found.lines[user.key].decimals)),
         }
-        for user in found.users
+        for user, (row_id,) in zip(found.users, ids)
     ]

@@ -68,6 +68,11 @@ def get(number: int | None) -> dict[str, Any]:
     return _show([closing])[0]
 
 
+def list_hashes() -> dict[int, str]:
+    """Return the hash of each closing by its number, oldest first."""
+    return dict(Closing.select(Closing.number, Closing.hash).order_by(Closing.number).tuples())
+
+
 def iterate_pages(size: int, after: int = 0) -> Iterator[Page[dict[str, Any]]]:
     """Yield the closings, oldest first, in pages of `size`; nothing if there are none.
 

@@ -45,6 +45,8 @@ class Format(NamedTuple):
 
 
 JSON = Format("application/json", b"[", encode_items, b",", b"]\n")
+# Lines that are encoded already.
+JSON_LINES = Format("application/jsonl", b"", b"".join, b"", b"")
 
 
 def make_csv(item: type[msgspec.Struct]) -> Format:

@@ -26,6 +26,7 @@ OPERATIONS = [
     ("GET", "/payments/closings", "payments_read"),
     ("GET", "/payments/closings/42", "payments_read"),
     ("GET", "/payments/closings/42/postings", "payments_read"),
+    ("GET", "/payments/closings/42/archive", "payments_read"),
     ("POST", "/payments/cash-movements", "payments_create"),
     ("GET", "/payments/cash-movements", "payments_read"),
 ]

@@ -31,6 +31,7 @@ ORDER = [
     "logs",
     "backups",
     "transfer",
+    "seals",
     "doctor",
     "cli",
     "server",
@@ -38,7 +39,7 @@ ORDER = [
 ]
 
 # The modules that handle amounts. The others may use float as the type of seconds.
-MONEY = {"money", "codec", "models", "migrations", "store", "schemas"}
+MONEY = {"money", "codec", "models", "migrations", "store", "schemas", "seals"}
 
 
 def module_of(path: Path) -> str:
