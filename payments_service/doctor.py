@@ -22,6 +22,8 @@ OK, WARNING, FAULT = "ok", "warning", "fault"
 # A random secret of 32 bytes, even in hexadecimal digits, hardly ever has fewer distinct characters.
 MIN_DISTINCT_CHARACTERS = 10
 RESPONSE_TIMEOUT_SECONDS = 10
+# Verifying them takes about a second for 20,000 payments.
+NEWEST_CLOSINGS = 3
 # A service that listens on all addresses is reached at the loopback address.
 LOOPBACK_OF_WILDCARD = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -86,6 +88,7 @@ def check_database() -> Iterator[Finding]:
         yield from check_triggers()
         for warning in current.find_warnings():
             yield Finding(WARNING, f"database: {warning}")
+        yield from check_closings()
         yield from check_clock()
     except DamagedDatabase as error:
         yield Finding(FAULT, f"{where} cannot be used: {error}: stop the service and restore a backup with --force")
@@ -106,6 +109,17 @@ def check_triggers() -> Iterator[Finding]:
         yield Finding(FAULT, f"database: trigger {name} {text}")
     for name in database.find_further_triggers(TABLES):
         yield Finding(WARNING, f"database: trigger {name} is not the service's own: it may change or drop payments")
+
+
+def check_closings() -> Iterator[Finding]:
+    """Check that the newest closings are as they were sealed."""
+    numbers = list(store.closings.list_hashes())[-NEWEST_CLOSINGS:]
+    faults = list(store.verifying.find_faults_of_newest(NEWEST_CLOSINGS))
+    for fault in faults:
+        yield Finding(FAULT, f"closings: {fault}: run verify, and find out who altered it")
+    if numbers and not faults:
+        text = f"{numbers[0]} to {numbers[-1]} are as they were sealed" if len(numbers) > 1 else "1 is as it was sealed"
+        yield Finding(OK, f"closings: {text}")
 
 
 def check_clock() -> Iterator[Finding]:

@@ -2,18 +2,21 @@
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timezone
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from peewee import ColumnBase, Field
+import msgspec
+from peewee import ColumnBase
 
 from ..codec import encode, exact_number
+from ..database import current
 from ..errors import NotFound
-from ..models import Closing, ClosingUser, History, Posting
+from ..models import Closing, ClosingUser, History, Posting, Table
 from ..money import format_amount
 from . import totals
 from .pages import Page
+from .payments import format_uuid
 from .totals import Key, Line, Names, Totals
 
 NO_CLOSING = "There is no closing with this number."
@@ -31,6 +34,32 @@ class Header(NamedTuple):
     user_id: str | None
     business_date: date
     previous_hash: str | None
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """An entry of the history as an archive has it."""
+
+    id: int
+    payment_id: str | None
+    at: str
+    user_id: str | None
+    request_id: str
+    action: str
+    before: str | None
+    after: str | None
+
+
+class _Posting(msgspec.Struct, frozen=True):
+    """A posting as an archive has it."""
+
+    posting_id: int
+    history_id: int | None
+    user_id: str | None
+    kind: str
+    method_id: str
+    currency_id: str
+    business_date: str
+    amount: msgspec.Raw
 
 
 def write_lines(number: int | None) -> Iterator[bytes]:
@@ -111,59 +140,60 @@ def format_time(moment: datetime) -> str:
     return moment.isoformat(sep=" ", timespec="microseconds")
 
 
-def _encode(value: dict[str, Any]) -> bytes:
+def _encode(value: Any) -> bytes:
     return encode(value) + b"\n"
 
 
-def _read_history(number: int) -> Iterator[dict[str, Any]]:
+def _read_history(number: int) -> Iterator[_Entry]:
     columns = [
-        History.id, History.payment_id, History.at, History.user_id, History.request_id, History.action,
+        History.id, History.payment_id.cast("text"), History.at, History.user_id, History.request_id, History.action,
         History.before, History.after,
     ]
-    names = [column.name for column in columns]
-    for row in _read_rows(columns, History.closing, number):
-        entry = dict(zip(names, row))
-        yield entry | {"at": format_time(entry["at"]), "payment_id": _format_id(entry["payment_id"])}
+    for row in _read_rows(History, columns, number):
+        entry_id, payment_id, at, *others = row
+        yield _Entry(entry_id, None if payment_id is None else format_uuid(payment_id), _format_stored(at), *others)
 
 
-def _read_postings(number: int, found: Totals) -> Iterator[dict[str, Any]]:
+def _format_stored(moment: str | datetime) -> str:
+    """Return a time as text. SQLite holds it as such."""
+    return moment if isinstance(moment, str) else format_time(moment.astimezone(timezone.utc))
+
+
+def _read_postings(number: int, found: Totals) -> Iterator[_Posting]:
     """Yield the postings of a closing, those of the first one after what was carried into it."""
     columns = [
-        Posting.id, Posting.history_id, Posting.user_id, Posting.kind, Posting.method, Posting.currency,
-        Posting.business_date, Posting.minor_units,
+        Posting.id, Posting.history_id, Posting.user_id, Posting.kind, Posting.method.cast("text"),
+        Posting.currency.cast("text"), Posting.business_date, Posting.minor_units,
     ]
     names = Names()
+    # By the ids as they are stored.
+    known: dict[tuple[str, str], tuple[str, str, int]] = {}
     for closing in [CARRIED, number] if number == 1 else [number]:
-        for row in _read_rows(columns, Posting.closing, closing):
+        for row in _read_rows(Posting, columns, closing):
             posting_id, history_id, user_id, kind, method_id, currency_id, business_date, minor_units = row
-            key = Key(method_id, currency_id)
-            line = found.lines.get(key) or names.make_line(key)
-            yield {
-                "posting_id": posting_id,
-                "history_id": history_id,
-                "user_id": user_id,
-                "kind": kind,
-                "method_id": _format_id(method_id),
-                "currency_id": _format_id(currency_id),
-                "business_date": business_date.isoformat(),
-                "amount": exact_number(format_amount(minor_units, line.decimals)),
-            }
+            stored = method_id, currency_id
+            if stored not in known:
+                key = Key(UUID(method_id), UUID(currency_id))
+                line = found.lines.get(key) or names.make_line(key)
+                known[stored] = str(key.method_id), str(key.currency_id), line.decimals
+            method, currency, decimals = known[stored]
+            amount = exact_number(format_amount(minor_units, decimals))
+            yield _Posting(posting_id, history_id, user_id, kind, method, currency, str(business_date), amount)
 
 
-def _read_rows(columns: list[Field], closing: ColumnBase, number: int) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a closing in the order of their ids, which are the first column."""
-    model, after = columns[0].model, 0
+def _read_rows(table: type[Table], columns: list[ColumnBase], number: int) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a closing in the order of their ids, which are the first column, as the driver returns them.
+
+    There may be a million: Peewee takes longer to convert a row than all else takes.
+    """
+    after = 0
     while True:
-        query = model.select(*columns).where((closing == number) & (columns[0] > after))
-        rows = list(query.order_by(columns[0]).limit(BATCH).tuples())
+        query = table.select(*columns).where((table.closing == number) & (table.id > after))
+        rows = current.execute(query.order_by(table.id).limit(BATCH)).fetchall()
         yield from rows
         if len(rows) < BATCH:
             return
         after = rows[-1][0]
-
-
-def _format_id(found: UUID | None) -> str | None:
-    return None if found is None else str(found)
 
 
 # Not what the API shows: that may get further fields, and an archive may not.

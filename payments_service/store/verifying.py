@@ -1,4 +1,5 @@
 """Verifying: whether each row is as the history makes it, and each closing as it was sealed."""
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -25,6 +26,8 @@ UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueErro
 Progress = Callable[[str, int, int], None]
 
 to_time = History.at.python_value
+# A time as the driver returns it: text on SQLite. What the service wrote twice is equal.
+StoredTime = datetime | str
 
 
 def find_faults(progress: Progress) -> Iterator[str]:
@@ -111,7 +114,7 @@ class _Entry(NamedTuple):
     id: int
     closing: int
     user_id: str | None
-    at: datetime
+    at: StoredTime
     action: str
     before: str | None
     after: str | None
@@ -151,8 +154,8 @@ class _Stored(NamedTuple):
     transaction_id: str
     minor_units: int
     version: int
-    created_at: datetime
-    changed_at: datetime
+    created_at: StoredTime
+    changed_at: StoredTime
 
 
 def _check_payments(progress: Progress) -> Iterator[str]:
@@ -182,11 +185,8 @@ def _check_payments(progress: Progress) -> Iterator[str]:
 
 
 def _read_payment(row: tuple[Any, ...]) -> tuple[str, _Stored]:
-    payment_id, method_id, currency_id, transaction_id, minor_units, version, created_at, changed_at = row
-    times = to_time(created_at), to_time(changed_at)
-    return _strip(payment_id), _Stored(
-        _strip(method_id), _strip(currency_id), transaction_id, minor_units, version, *times
-    )
+    payment_id, method_id, currency_id, *others = row
+    return _strip(payment_id), _Stored(_strip_repeated(method_id), _strip_repeated(currency_id), *others)
 
 
 def _read_entries(condition: Any, progress: Progress) -> Iterator[tuple[str, _Entry]]:
@@ -208,15 +208,14 @@ def _read_entries(condition: Any, progress: Progress) -> Iterator[tuple[str, _En
         if entry is None or entry[1].id != entry_id:
             if entry:
                 yield entry
-            entry = _strip(payment_id or ""), _Entry(
-                entry_id, closing, user_id, to_time(at), action, before, after, [], []
-            )
+            entry = _strip(payment_id or ""), _Entry(entry_id, closing, user_id, at, action, before, after, [], [])
             done += 1
             if done % ENTRIES_PER_STEP == 0:
                 progress("Replaying the history", done, total)
         if kind is not None:
             method_id, currency_id, minor_units, posted_closing, posted_by = posting
-            entry[1].postings.append(_Posted(kind, _strip(method_id), _strip(currency_id), minor_units))
+            key = _strip_repeated(method_id), _strip_repeated(currency_id)
+            entry[1].postings.append(_Posted(kind, *key, minor_units))
             if (posted_closing, posted_by) != (closing, user_id):
                 entry[1].faults.append("a posting has another closing or user")
     if entry:
@@ -254,6 +253,10 @@ def _strip(uuid: str) -> str:
     return uuid.replace("-", "")
 
 
+# For the ids of methods and currencies: there are few.
+_strip_repeated = functools.lru_cache(maxsize=1000)(_strip)
+
+
 @dataclass
 class _Replay:
     """What the history says that a payment is."""
@@ -268,8 +271,8 @@ class _Replay:
     entries: int = 0
     changes: int = 0
     # None if not known.
-    created_at: datetime | None = None
-    changed_at: datetime | None = None
+    created_at: StoredTime | None = None
+    changed_at: StoredTime | None = None
     links: dict[str, datetime | None] = field(default_factory=dict)
 
     def apply(self, entry: _Entry) -> Iterator[str]:
@@ -330,7 +333,7 @@ class _Replay:
         known = [linked_at for linked_at in self.links.values() if linked_at]
         is_known = entry.closing and self.is_complete and len(known) == len(self.links)
         # As links are made: each later than those that there are.
-        later = max([entry.at, *(linked_at + timedelta.resolution for linked_at in known)])
+        later = max([to_time(entry.at), *(linked_at + timedelta.resolution for linked_at in known)])
         self.links[link.ticket_id] = later if is_known else None
 
     def _list_postings(self, before: RecordedPayment | None, after: RecordedPayment | None) -> list[_Posted]:
@@ -345,9 +348,9 @@ class _Replay:
         return sorted(_Posted(*key, minor_units) for key, minor_units in sums.items() if minor_units)
 
     def _post(self, kind: Kind, shown: RecordedPayment, sign: int) -> _Posted:
-        currency_id = _strip(shown.currency_id)
+        currency_id = _strip_repeated(shown.currency_id)
         minor_units = sign * _to_minor_units(shown.amount, self.decimals[currency_id])
-        return _Posted(kind.value, _strip(shown.method_id), currency_id, minor_units)
+        return _Posted(kind.value, _strip_repeated(shown.method_id), currency_id, minor_units)
 
     def compare(self, row: _Stored | None, links: dict[str, datetime]) -> Iterator[str]:
         """Yield how the payment's row and its links differ from what the history says."""
@@ -373,22 +376,20 @@ class _Replay:
                 yield f"no entry of the history links the ticket {ticket_id!r}"
 
     def _compare_row(self, row: _Stored) -> Iterator[str]:
-        expected: dict[str, Any] = {"version": FIRST_VERSION + self.changes}
+        known: dict[str, Any] = {"version": FIRST_VERSION + self.changes}
+        if self.created_at:
+            known["created_at"] = self.created_at
+        if self.changed_at:
+            known["changed_at"] = self.changed_at
         if self.shown:
-            expected |= {
-                "method_id": _strip(self.shown.method_id),
-                "currency_id": _strip(self.shown.currency_id),
-                "transaction_id": self.shown.transaction_id,
-                "minor_units": _to_minor_units(self.shown.amount, self.decimals[_strip(self.shown.currency_id)]),
-            }
-        expected |= {
-            name: moment
-            for name, moment in (("created_at", self.created_at), ("changed_at", self.changed_at))
-            if moment
-        }
-        for name, value in expected.items():
-            if getattr(row, name) != value:
-                yield f"{name} is {getattr(row, name)}, and its history says {value}"
+            posted = self._post(Kind.PAYMENT, self.shown, 1)
+            known |= posted._asdict() | {"transaction_id": self.shown.transaction_id}
+            del known["kind"]
+        expected = row._replace(**known)
+        if expected != row:
+            for name, value, stored in zip(row._fields, expected, row):
+                if value != stored:
+                    yield f"{name} is {stored}, and its history says {value}"
 
 
 def _to_minor_units(amount: msgspec.Raw, decimals: int) -> int:
@@ -423,7 +424,7 @@ def _check_cash_movements() -> Iterator[str]:
             "minor_units": minor_units,
             "reason": shown.reason,
             "user_id": entry.user_id,
-            "at": entry.at,
+            "at": to_time(entry.at),
             "closing": entry.closing,
         }
         stored = {name: getattr(movement, name) for name in expected}

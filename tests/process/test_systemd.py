@@ -69,17 +69,18 @@ def test_systemd_understands_the_units(tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_the_service_and_its_backup_have_the_same_sandbox():
-    service, backup = ((DEPLOY / name).read_text() for name in ("payments.service", "payments-backup.service"))
-    sandbox = service.partition("# Sandbox, the same for the service and its backup")[2].partition("\n\n[Install]")[0]
+@pytest.mark.parametrize("unit", ["payments-backup.service", "payments-close.service"])
+def test_other_units_have_the_sandbox_of_the_service(unit):
+    service, other = ((DEPLOY / name).read_text() for name in ("payments.service", unit))
+    sandbox = service.partition("# Sandbox, the same for the service")[2].partition("\n\n[Install]")[0]
     assert "ProtectSystem=strict" in sandbox
-    assert sandbox in backup
+    assert sandbox in other
     for line in ("User=payments", "WorkingDirectory=/opt/payments", "EnvironmentFile=/etc/payments/payments.env"):
         assert f"\n{line}\n" in service
-        assert f"\n{line}\n" in backup
+        assert f"\n{line}\n" in other
 
 
-@pytest.mark.parametrize("unit", ["payments.service", "payments-backup.service"])
+@pytest.mark.parametrize("unit", ["payments.service", "payments-backup.service", "payments-close.service"])
 def test_the_units_require_the_disk_of_the_database(unit):
     (url,) = re.findall("^PAYMENTS_DATABASE_URL=(.*)$", (DEPLOY / "payments.env").read_text(), re.MULTILINE)
     section = (DEPLOY / unit).read_text().partition("[Unit]")[2].partition("[Service]")[0]

@@ -100,6 +100,7 @@ def alter(value: Any, column: str) -> Any:
     if isinstance(value, (date, datetime)):
         return value + timedelta(days=1)
     # The last digit, or else the last letter.
-    position = max((position for position, character in enumerate(value) if character.isdigit()), default=len(value) - 1)
+    digits = [position for position, character in enumerate(value) if character.isdigit()]
+    position = max(digits, default=len(value) - 1)
     other = "4" if value[position] == "7" else "7"
     return f"{value[:position]}{other}{value[position + 1:]}"
