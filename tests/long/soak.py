@@ -9,9 +9,11 @@ import itertools
 import json
 import random
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 from time import sleep
@@ -20,7 +22,7 @@ from typing import Any
 from ..support.migrating import migrate_new
 from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, CREDIT_CARD, EUR
 from ..support.postgresql import PostgresqlServer
-from ..support.project import PROJECT
+from ..support.project import PROJECT, environment
 from ..support.rows import Rows
 from ..support.server import Server
 from ..support.tokens import SECRET
@@ -171,11 +173,13 @@ def run(engine: str, kills: int, seed: int) -> str:
         box = Box(url)
         things.callback(lambda: box.server.stop(signal.SIGKILL))
         tills = [Till(number, seed, box) for number in range(TILLS)]
-        with ThreadPoolExecutor(TILLS) as threads:
+        closings: list[Future[Answer]] = []
+        with ThreadPoolExecutor(TILLS + 1) as threads:
             working = [threads.submit(till.work) for till in tills]
             try:
                 for _ in range(kills):
                     sleep(chance.uniform(0, 1))
+                    closings.append(threads.submit(box.ask, "POST", "/payments/closings", {}, {}))
                     if engine == "postgresql restarted":
                         postgresql.stop(chance.choice([signal.SIGINT, signal.SIGQUIT]))
                         sleep(chance.uniform(0, 1) / 2)
@@ -195,6 +199,7 @@ def run(engine: str, kills: int, seed: int) -> str:
         box.kill()
         box.start()
         check(box, ledger)
+        verify(box, {closing.result()[1]["number"] for closing in closings if (closing.result() or [0])[0] == 201})
     return (
         f"{engine}, seed {seed}, {kills} kills: {len(ledger.payments)} payments and {len(ledger.links)} links were "
         f"acknowledged and are there, {len(ledger.transactions)} retries were answered 409, "
@@ -234,6 +239,16 @@ def check(box: Box, ledger: Ledger) -> None:
         assert rows.all("PRAGMA integrity_check") == [("ok",)]
         assert rows.all("PRAGMA foreign_key_check") == []
     rows.connection.close()
+
+
+def verify(box: Box, numbers: set[int]) -> None:
+    """Check that closings are there if they were acknowledged, and that all that was sealed is as it was."""
+    _, found = box.server.request("GET", "/payments/closings")
+    assert numbers <= {closing["number"] for closing in found or []}
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "verify"]
+    env = environment(DATABASE_URL=box.url, JWT_SECRET=SECRET)
+    result = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 def main() -> None:
