@@ -144,7 +144,7 @@ def list_open_postings(limit=None, after=0, format=None):
 @blp.response(200, description="The sealed file", headers=FILE_NAME)
 @blp.doc(responses={200: {"content": ARCHIVE_CONTENT}})
 @blp.alt_response(404, schema=ErrorBodySchema, description="No such closing")
-def get_archive(number):
+def get_archive_of_closing(number):
     """Get the sealed file of a closing
 
     JSON Lines with everything that the closing is made of. Its SHA-256 is the closing's hash: keep the file, and

@@ -95,6 +95,7 @@ def test_every_operation_has_a_name_for_generated_clients(document):
         ("GET", "/payments/closings"): "listClosings",
         ("GET", "/payments/closings/{number}"): "getClosing",
         ("GET", "/payments/closings/{number}/postings"): "listPostingsOfClosing",
+        ("GET", "/payments/closings/{number}/archive"): "getArchiveOfClosing",
         ("POST", "/payments/cash-movements"): "createCashMovement",
         ("GET", "/payments/cash-movements"): "listCashMovements",
         ("GET", "/openapi.json"): "getOpenapiDocument",
@@ -256,7 +257,8 @@ def test_the_example_of_every_error_has_its_status(operations):
 def test_every_success_with_a_body_has_a_schema_and_an_example(operations):
     for key, operation in operations.items():
         for code in operation["responses"].keys() & {"200", "201"}:
-            assert operation["responses"][code]["content"]["application/json"].keys() == {"schema", "example"}, key
+            contents = operation["responses"][code]["content"]
+            assert contents and all(content.keys() == {"schema", "example"} for content in contents.values()), key
 
 
 def test_every_operation_has_a_summary(operations):
@@ -383,6 +385,7 @@ def test_the_headers_of_responses_are_documented(operations):
         ("GET", "/payments/{payment_id}", "304"): ["ETag"],
         ("PUT", "/payments/{payment_id}", "412"): ["ETag"],
         ("DELETE", "/payments/{payment_id}", "412"): ["ETag"],
+        ("GET", "/payments/closings/{number}/archive", "200"): ["Content-Disposition"],
     }
 
 
