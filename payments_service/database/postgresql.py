@@ -259,7 +259,9 @@ class Postgresql(PooledPsycopg3Database):
         try:
             with self.atomic():
                 self.execute_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                self.execute_sql("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+                # By default, a cursor's plan is for its first rows.
+                settings = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+                self.execute_sql(join_settings("SET LOCAL", settings | {"cursor_tuple_fraction": "1"}))
                 yield
         finally:
             connection.statement_timeout_seconds = timeouts.STATEMENT_TIMEOUT_SECONDS
