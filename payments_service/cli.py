@@ -214,8 +214,11 @@ def write_archives(directory: Path) -> None:
     """
     with report_errors():
         require_migrated()
-        with show_progress() as progress:
-            written, faults = seals.write_missing(directory, progress)
+        try:
+            with show_progress() as progress:
+                written, faults = seals.write_missing(directory, progress)
+        except OSError as error:
+            raise click.ClickException(f"{directory} cannot be written: {error.strerror}") from error
     for path in written:
         click.echo(path)
     report_faults(iter(faults))

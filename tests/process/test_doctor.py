@@ -10,10 +10,12 @@ import pytest
 from payments_service.database import sqlite
 
 from ..support.clients import client_of
+from ..support.closings import close
 from ..support.engines import on_postgresql, on_sqlite
 from ..support.migrating import migrate
 from ..support.payments import payment
 from ..support.rows import stored
+from ..support.tampering import without_triggers
 from ..support.tokens import SECRET, make_token
 
 
@@ -235,3 +237,19 @@ def test_a_hard_link_is_a_fault_that_needs_no_backup(findings, make_app, tmp_pat
     assert code == 1
     assert "it has a second name (a hard link)" in found["database"][0][1]
     assert "backup" not in found["database"][0][1]
+
+
+def test_newest_closings_are_verified(findings, client, add_payment, rows):
+    for _ in range(4):
+        add_payment()
+        close(client)
+    code, found = findings()
+    assert code == 0
+    assert found["closings"] == [("ok", "closings: 2 to 4 are as they were sealed")]
+    with without_triggers(rows):
+        rows.execute("UPDATE history SET request_id = 'another' WHERE closing = 3")
+    code, found = findings()
+    assert code == 1
+    ((level, text),) = found["closings"]
+    assert level == "fault"
+    assert "closing 3: one of its rows was changed or deleted" in text

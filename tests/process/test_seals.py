@@ -120,6 +120,12 @@ def test_archive_writes_no_file_of_an_altered_closing(run, closed, rows, tmp_pat
     assert [path.name for path in (tmp_path / "archives").iterdir()] == ["closing-1.jsonl"]
 
 
+def test_a_folder_that_cannot_be_written_is_named(run, closed, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = run("archive", tmp_path / "file")
+    assert (result.exit_code, result.output) == (1, f"Error: {tmp_path / 'file'} cannot be written: File exists\n")
+
+
 @pytest.fixture
 def files(run, closed, tmp_path):
     """Write the archives into files."""
