@@ -31,7 +31,9 @@ LOCATION = {"Location": {"schema": {"type": "string"}, "description": "The addre
 CSV = make_csv(JournalEntry)
 CSV_CONTENT = {CSV.media_type: {"schema": {"type": "string"}, "example": CSV.start.decode()}}
 
-ARCHIVE_CONTENT = {JSON_LINES.media_type: {"schema": {"type": "string"}, "example": ARCHIVE_EXAMPLE}}
+ARCHIVE_CONTENT = {
+    JSON_LINES.media_type: {"schema": {"type": "string", "format": "binary"}, "example": ARCHIVE_EXAMPLE},
+}
 FILE_NAME = {"Content-Disposition": {"schema": {"type": "string"}, "description": "The name of the file"}}
 
 

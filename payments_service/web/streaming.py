@@ -46,7 +46,8 @@ class Format(NamedTuple):
 
 JSON = Format("application/json", b"[", encode_items, b",", b"]\n")
 # Lines that are encoded already.
-JSON_LINES = Format("application/jsonl", b"", b"".join, b"", b"")
+# A sealed file: nothing on the way should take it for text. Generated clients know no type for JSON Lines.
+JSON_LINES = Format("application/octet-stream", b"", b"".join, b"", b"")
 
 
 def make_csv(item: type[msgspec.Struct]) -> Format:

@@ -45,7 +45,7 @@ def hash_of(client, number):
 def test_the_sha256_of_the_archive_is_the_hash(closed):
     response = closed.get(f"{CLOSINGS}/2/archive")
     assert hashlib.sha256(response.data).hexdigest() == hash_of(closed, 2)
-    assert response.headers["Content-Type"] == "application/jsonl"
+    assert response.headers["Content-Type"] == "application/octet-stream"
     assert response.headers["Content-Disposition"] == 'attachment; filename="closing-2.jsonl"'
     first, *_, last = map(json.loads, response.data.splitlines())
     assert (first["number"], first["previous_hash"]) == (2, hash_of(closed, 1))
