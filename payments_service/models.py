@@ -61,6 +61,10 @@ class Payment(Table):
     version = IntegerField()
     created_at = TimestampField()
     changed_at = TimestampField()
+    # What all its refunds and all shares of its tickets add up to, and the tip. The last two are parts of the amount.
+    refunded_units = BigIntegerField()
+    tip_units = BigIntegerField()
+    allocated_units = BigIntegerField()
 
     class Meta:
         # Each ends with the id, so that it serves a list in the order of ids.
@@ -73,10 +77,32 @@ class TicketPayment(Table):
     payment = ForeignKeyField(Payment, index=False)
     ticket_id = TextField()
     linked_at = TimestampField()
+    # How much of the payment goes to the ticket, null if nobody said.
+    share_units = BigIntegerField(null=True)
 
     class Meta:
         primary_key = CompositeKey("payment", "ticket_id")
         indexes = ((("ticket_id", "payment"), False),)
+
+
+class Refund(Table):
+    """Money of a payment that was given back, in the minor units of the payment's currency."""
+
+    id = UUIDField(primary_key=True)
+    payment = ForeignKeyField(Payment, index=False)
+    # How it was given back, which need not be how it was paid.
+    method = ForeignKeyField(Method, index=False)
+    minor_units = BigIntegerField()
+    reason = TextField(null=True)
+    transaction_id = TextField(null=True)
+    # A ticket that was linked to the payment at that time, and may be unlinked since.
+    ticket_id = TextField(null=True)
+    user_id = TextField(null=True)
+    at = TimestampField()
+    closing = BigIntegerField()
+
+    class Meta:
+        indexes = ((("payment", "id"), False),)
 
 
 class History(Table):
@@ -119,6 +145,8 @@ class Posting(Table):
     closing = BigIntegerField()
     business_date = DateField()
     minor_units = BigIntegerField()
+    # What of it is a tip.
+    tip_units = BigIntegerField()
 
     class Meta:
         indexes = ((("closing", "id"), False), (("business_date",), False))
@@ -158,6 +186,7 @@ class ClosingLine(Table):
     expected = BigIntegerField()
     counted = BigIntegerField(null=True)
     remaining = BigIntegerField()
+    tips = BigIntegerField()
 
     class Meta:
         primary_key = CompositeKey("closing", "method", "currency")
@@ -172,6 +201,7 @@ class ClosingUser(Table):
     method = ForeignKeyField(Method, index=False)
     currency = ForeignKeyField(Currency, index=False)
     takings = BigIntegerField()
+    tips = BigIntegerField()
 
     class Meta:
         indexes = ((("closing", "id"), False),)

@@ -11,6 +11,7 @@ from ..schemas.payments import (
     ChangedPaymentSchema, PaymentAddedSchema, PaymentInputSchema, PaymentQuerySchema, PaymentSchema,
 )
 from ..store.listing import PaymentFilter
+from ..store.ticket_payments import TicketShare
 from ..tokens.permissions import Permission
 from ..web.addresses import find_root
 from ..web.blueprint import Blueprint
@@ -22,6 +23,7 @@ from ..web.streaming import LINK, page_size, respond_with_list
 blp = Blueprint("payments", __name__, url_prefix="/payments", description="The payments themselves")
 
 TAKEN = "Another payment has this transaction_id; a caller with payments_read is told which"
+TOO_MUCH = "more goes to the tickets than the payment has, or than a ticket has left to pay"
 ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Names the version of the payment"}}
 LOCATION = {"Location": {"schema": {"type": "string"}, "description": "The address of the payment"}}
 IF_MATCH = {
@@ -96,14 +98,15 @@ def list_payment_history(payment_id, limit=None, after=0):
 @blp.arguments(PaymentInputSchema, example=NEW_PAYMENT_EXAMPLE)
 @idempotent(blp, make_headers_of_new_payment, records="The payment {id}")
 @blp.response(201, PaymentAddedSchema, example=PAYMENT_ADDED_EXAMPLE, headers=LOCATION | ETAG)
-@blp.alt_response(409, schema=ErrorBodySchema, description=TAKEN)
+@blp.alt_response(409, schema=ErrorBodySchema, description=f"{TAKEN}; or {TOO_MUCH}")
 def create_payment(payment):
     """Record a payment
 
     The response is sent once the payment is on the disk. If the transaction_id is absent, null or blank, the payment's
-    own id is used.
+    own id is used. With tickets, the payment and its links are recorded together, or nothing is.
     """
-    payment_id = store.payments.add(**payment, caller=request_state().caller)
+    tickets = [TicketShare(**ticket) for ticket in payment.pop("tickets", None) or []]
+    payment_id = store.ticket_payments.pay(tickets, **payment, caller=request_state().caller)
     return {"id": payment_id, "message": "Payment added successfully"}
 
 
@@ -112,12 +115,16 @@ def create_payment(payment):
 @blp.arguments(ChangedPaymentSchema, example=NEW_PAYMENT_EXAMPLE)
 @blp.response(200, {"type": "string"}, example=PAYMENT_UPDATED_EXAMPLE, headers=ETAG)
 @blp.alt_response(404, schema=ErrorBodySchema, description="No such payment")
-@blp.alt_response(409, schema=ErrorBodySchema, description=TAKEN)
+@blp.alt_response(
+    409,
+    schema=ErrorBodySchema,
+    description=f"{TAKEN}; or the amount is less than what is refunded, or than what goes to tickets and the tip",
+)
 @blp.alt_response(412, schema=ErrorBodySchema, description="The payment's ETag is not in If-Match", headers=ETAG)
 def update_payment(payment, payment_id):
     """Change a payment
 
-    If the transaction_id is absent, null or blank, the payment keeps its own.
+    If the transaction_id is absent, null or blank, the payment keeps its own. Without a tip, it keeps its own too.
     """
     version = store.payments.update(payment_id, **payment, caller=request_state().caller, versions=read_if_match())
     return json_response("Payment updated successfully", {"ETag": quote_etag(str(version))})
@@ -127,11 +134,11 @@ def update_payment(payment, payment_id):
 @blp.doc(parameters=[IF_MATCH])
 @blp.response(204)
 @blp.alt_response(404, schema=ErrorBodySchema, description="No such payment")
-@blp.alt_response(409, schema=ErrorBodySchema, description="Linked to a ticket")
+@blp.alt_response(409, schema=ErrorBodySchema, description="Linked to a ticket, or refunded")
 @blp.alt_response(412, schema=ErrorBodySchema, description="The payment's ETag is not in If-Match", headers=ETAG)
 def delete_payment(payment_id):
     """Delete a payment
 
-    Rejected while a ticket is linked to it, so that no ticket loses sight of its money.
+    Rejected while a ticket is linked to it, so that no ticket loses sight of its money, and while it has refunds.
     """
     store.payments.delete(payment_id, caller=request_state().caller, versions=read_if_match())

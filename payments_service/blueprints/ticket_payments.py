@@ -4,15 +4,17 @@ from marshmallow import EXCLUDE
 from .. import store
 from ..schemas.errors import ErrorBodySchema
 from ..schemas.ticket_payments import (
-    PAYMENT_OF_TICKET_EXAMPLE, TICKET_PAYMENT_ADDED_EXAMPLE, TICKET_PAYMENT_EXAMPLE, PaymentOfTicketSchema,
-    PaymentsOfTicketQuerySchema, TicketInPathSchema, TicketPaymentAddedSchema, TicketPaymentInputSchema,
-    TicketPaymentQuerySchema, TicketPaymentSchema, TicketsOfPaymentQuerySchema,
+    BALANCE_EXAMPLE, PAYMENT_OF_TICKET_EXAMPLE, TICKET_PAYMENT_ADDED_EXAMPLE, TICKET_PAYMENT_EXAMPLE,
+    BalanceQuerySchema, BalanceSchema, PaymentOfTicketSchema, PaymentsOfTicketQuerySchema, TicketInPathSchema,
+    TicketPaymentAddedSchema, TicketPaymentInputSchema, TicketPaymentQuerySchema, TicketPaymentSchema,
+    TicketsOfPaymentQuerySchema,
 )
 from ..tokens.permissions import Permission
 from ..web.addresses import find_root
 from ..web.blueprint import Blueprint
 from ..web.idempotency import idempotent
 from ..web.request_state import request_state
+from ..web.responses import json_response
 from ..web.streaming import LINK, page_size, respond_with_list
 
 blp = Blueprint(
@@ -34,9 +36,16 @@ def make_headers_of_new_link(response: dict[str, str]) -> dict[str, str]:
 @blp.arguments(TicketPaymentInputSchema, example=TICKET_PAYMENT_EXAMPLE)
 @idempotent(blp, make_headers_of_new_link, records="The link of the payment {paymentId} to the ticket {ticketId}")
 @blp.response(201, TicketPaymentAddedSchema, example=TICKET_PAYMENT_ADDED_EXAMPLE, headers=LOCATION)
-@blp.alt_response(409, schema=ErrorBodySchema, description="They are linked already")
+@blp.alt_response(
+    409,
+    schema=ErrorBodySchema,
+    description="They are linked already, or the amount is more than the payment or the ticket has left",
+)
 def link_ticket(link):
-    """Link a ticket to a payment"""
+    """Link a ticket to a payment
+
+    With amount, that much of the payment goes to the ticket. A link is not changed: delete it, and link again.
+    """
     store.ticket_payments.link(**link, caller=request_state().caller)
     return {**link, "message": "Ticket payment relationship created successfully"}
 
@@ -66,6 +75,21 @@ def list_tickets_of_payment(payment_id, limit=None, after=None):
     In the order of linking. With limit, one page, whose Link header has the next.
     """
     return respond_with_list(store.ticket_payments.iterate_tickets(page_size(limit), payment_id, after), limit)
+
+
+@blp.route("/balance/<ticket:ticket_id>", methods=["GET"], permission=Permission.READ)
+@blp.arguments(TicketInPathSchema, location="path", as_kwargs=True, error_status_code=404)
+@blp.arguments(BalanceQuerySchema, location="query", as_kwargs=True, unknown=EXCLUDE)
+@blp.response(200, BalanceSchema(many=True), example=[BALANCE_EXAMPLE])
+@blp.alt_response(204, description="Nothing was paid, and no total was sent", success=True)
+@blp.alt_response(404, schema=ErrorBodySchema, description="No ticket can have this id")
+def get_balance_of_ticket(ticket_id, currency_id=None, total=None):
+    """Get what was paid for a ticket
+
+    In each currency, or in one of them. With total, also what remains to pay.
+    """
+    balances = store.balances.read(ticket_id, currency_id, total)
+    return json_response(balances) if balances else ([], 204)
 
 
 @blp.route("", methods=["DELETE"], permission=Permission.DELETE)

@@ -240,6 +240,13 @@ class Postgresql(PooledPsycopg3Database):
         """
         return query.for_update("FOR SHARE")
 
+    def lock_text(self, text: str) -> None:
+        """Lock a text until the transaction ends, such as the id of something that has no row of its own.
+
+        It waits for another transaction that has locked the text, and now and then for one that has locked another.
+        """
+        self.execute_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (text,))
+
     def sort_by_bytes(self, text: peewee.ColumnBase) -> peewee.ColumnBase:
         """Return a text that is compared byte by byte, and not as the database's collation compares it.
 

@@ -164,6 +164,9 @@ class Sqlite(PooledSqliteDatabase):
         """Return the query unchanged: a write transaction locks the whole database."""
         return query
 
+    def lock_text(self, text: str) -> None:
+        """Do nothing: a write transaction locks the whole database."""
+
     def sort_by_bytes(self, text: peewee.ColumnBase) -> peewee.ColumnBase:
         """Return a text unchanged: it is compared byte by byte."""
         return text

@@ -2,10 +2,10 @@
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, fields, validate
 
 from .currencies import EUR
-from .fields import MAX_INTEGER_DIGITS, Amount, Id, PageSize
+from .fields import MAX_INTEGER_DIGITS, Amount, Id, NumberedList, PageSize
 from .methods import CASH
 from .payments import PAYMENT_EXAMPLE
 from .responses import ResponseSchema
@@ -36,6 +36,7 @@ LINE_EXAMPLE = {
     "difference": Decimal("-2.00"),
     "remaining": Decimal("150.00"),
     "taken_out": Decimal("138.10"),
+    "tips": Decimal("4.50"),
 }
 USER_LINE_EXAMPLE = {
     "user_id": "7",
@@ -44,6 +45,7 @@ USER_LINE_EXAMPLE = {
     "currency_id": EUR,
     "currency": "EUR",
     "takings": Decimal("92.70"),
+    "tips": Decimal("3.00"),
 }
 CLOSING_EXAMPLE = {
     "number": 42,
@@ -60,7 +62,7 @@ OPEN_CLOSING_EXAMPLE = {
     "business_date": "2026-11-23",
     "lines": [
         LINE_EXAMPLE
-        | {name: Decimal(0) for name in ("payments", "corrections", "refunds", "paid_in", "paid_out")}
+        | {name: Decimal(0) for name in ("payments", "corrections", "refunds", "paid_in", "paid_out", "tips")}
         | {name: 0 for name in ("payments_count", "corrections_count", "refunds_count")}
         | {"expected": Decimal("150.00"), "counted": None, "difference": None, "remaining": None, "taken_out": None}
     ],
@@ -144,40 +146,18 @@ class CountSchema(Schema):
     )
 
 
-class Counts(fields.List[Any]):
-    """Counts, whose errors are lines of text, as those of all other fields are."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(fields.Nested(CountSchema), validate=validate.Length(max=MAX_COUNTS), **kwargs)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
-        try:
-            found: list[Any] = super()._deserialize(value, *args, **kwargs)
-            return found
-        except ValidationError as error:
-            raise ValidationError(list(_flatten(error.messages))) from None
-
-
-def _flatten(errors: Any) -> list[str]:
-    if not isinstance(errors, dict):
-        return list(errors)
-    lines = []
-    for position, by_field in errors.items():
-        for field, messages in by_field.items() if isinstance(by_field, dict) else [("", by_field)]:
-            # An unknown field's name is the client's and may be anything, so it is left out.
-            name = f"{field}: " if field in CountSchema._declared_fields else ""
-            lines.append(f"Count {position + 1}: {name}{' '.join(messages)}")
-    return lines
-
-
 class ClosingInputSchema(Schema):
     """What to close."""
 
     number = WholeNumber(
         allow_none=True, metadata={"description": "Rejected with 409 unless it is the number of the next closing"}
     )
-    counts = Counts(
-        allow_none=True, metadata={"description": "What was counted. A closing without counts has no differences"}
+    counts = NumberedList(
+        CountSchema,
+        "Count",
+        MAX_COUNTS,
+        allow_none=True,
+        metadata={"description": "What was counted. A closing without counts has no differences"},
     )
 
 
@@ -214,6 +194,7 @@ class ClosingLineSchema(ResponseSchema):
     difference = Amount(required=True, allow_none=True, metadata={"description": "counted - expected"})
     remaining = Amount(required=True, allow_none=True, metadata={"description": "What stays in the drawer"})
     taken_out = Amount(required=True, allow_none=True, metadata={"description": "What the closing took out of it"})
+    tips = Amount(required=True, metadata={"description": "What of payments and corrections is tips"})
 
 
 class UserTakingsSchema(ResponseSchema):
@@ -225,6 +206,7 @@ class UserTakingsSchema(ResponseSchema):
     currency_id = Id(required=True)
     currency = fields.String(required=True)
     takings = Amount(required=True)
+    tips = Amount(required=True, metadata={"description": "What of the takings is tips"})
 
 
 class CashMethodSchema(ResponseSchema):
@@ -319,4 +301,6 @@ class JournalEntrySchema(ResponseSchema):
     method = fields.String(required=True)
     currency = fields.String(required=True)
     amount = Amount(required=True, metadata={"description": "Signed: what is refunded or paid out is negative"})
-    reason = fields.String(required=True, allow_none=True, metadata={"description": "Of cash paid in or out"})
+    reason = fields.String(
+        required=True, allow_none=True, metadata={"description": "Of a refund, and of cash paid in or out"}
+    )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 from decimal import Context, Decimal
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from ..codec import MAX_NUMBER_DIGITS, parse_uuid
 from ..text import is_blank
@@ -79,6 +79,47 @@ class Amount(fields.Decimal):
             raise self.make_error("too_large")
         # The copy is without the sign of -0.
         return EXACT.normalize(value.copy_abs())
+
+
+class AmountInQuery(Amount):
+    """An exact amount in a query string, in plain digits; `Decimal` accepts more."""
+
+    default_error_messages = {"invalid": "Send an amount, such as 45.50."}
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Decimal:
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", value, re.ASCII) or len(value) > MAX_NUMBER_DIGITS:
+            raise self.make_error("invalid")
+        return super()._deserialize(Decimal(value), *args, **kwargs)
+
+
+class NumberedList(fields.List[Any]):
+    """A list of objects of one schema, whose errors are lines of text, as those of all other fields are.
+
+    A line names its object by `noun` and its place in the list.
+    """
+
+    def __init__(self, schema: type[Schema], noun: str, max_length: int, **kwargs: Any) -> None:
+        super().__init__(fields.Nested(schema), validate=validate.Length(max=max_length), **kwargs)
+        self.schema_of_items = schema
+        self.noun = noun
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        try:
+            found: list[Any] = super()._deserialize(value, *args, **kwargs)
+            return found
+        except ValidationError as error:
+            raise ValidationError(list(self._flatten(error.messages))) from None
+
+    def _flatten(self, errors: Any) -> list[str]:
+        if not isinstance(errors, dict):
+            return list(errors)
+        lines = []
+        for position, by_field in errors.items():
+            for field, messages in by_field.items() if isinstance(by_field, dict) else [("", by_field)]:
+                # An unknown field's name is the client's and may be anything, so it is left out.
+                name = f"{field}: " if field in self.schema_of_items._declared_fields else ""
+                lines.append(f"{self.noun} {position + 1}: {name}{' '.join(messages)}")
+        return lines
 
 
 class Timestamp(fields.AwareDateTime):

@@ -33,9 +33,9 @@ HISTORY_EXAMPLE = [
 ]
 
 
-PAYMENT_OR_LINK = [
-    {"$ref": "#/components/schemas/Payment"}, {"$ref": "#/components/schemas/TicketPayment"}, {"type": "null"},
-]
+NOUNS = ["Payment", "TicketPayment", "Refund"]
+# Not oneOf: a refund has the fields of a link too.
+RECORDED = {"anyOf": [*({"$ref": f"#/components/schemas/{name}"} for name in NOUNS), {"type": "null"}]}
 
 
 class HistoryQuerySchema(Schema):
@@ -56,7 +56,7 @@ class StoredJson(fields.Raw):
 
 
 class HistoryEntrySchema(ResponseSchema):
-    """What was done to a payment, or to its link to a ticket."""
+    """What was done to a payment, to its link to a ticket, or to a refund of it."""
 
     at = fields.AwareDateTime(required=True, metadata={"description": "In UTC"})
     user_id = fields.String(
@@ -66,8 +66,8 @@ class HistoryEntrySchema(ResponseSchema):
     action = fields.String(required=True, validate=validate.OneOf(list(Action)))
     before = StoredJson(
         required=True,
-        metadata={"oneOf": PAYMENT_OR_LINK, "description": "The payment, or the ids of the link; null if it is new"},
+        metadata=RECORDED | {"description": "The payment, the link or the refund; null if it is new"},
     )
     after = StoredJson(
-        required=True, metadata={"oneOf": PAYMENT_OR_LINK, "description": "The same; null if it is deleted"}
+        required=True, metadata=RECORDED | {"description": "The same; null if it is deleted"}
     )

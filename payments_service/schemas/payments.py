@@ -1,10 +1,13 @@
 """Payments."""
 from decimal import Decimal
+from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, post_load
 
 from .currencies import EUR
-from .fields import MAX_INTEGER_DIGITS, Amount, Id, PageSize, Text, TicketId, Timestamp, TransactionId, not_blank
+from .fields import (
+    MAX_INTEGER_DIGITS, Amount, Id, NumberedList, PageSize, Text, TicketId, Timestamp, TransactionId, not_blank,
+)
 from .methods import CASH, CREDIT_CARD
 from .responses import ResponseSchema
 
@@ -35,8 +38,40 @@ PAYMENT_ADDED_EXAMPLE = {"id": "019aa9b4-0c37-7e91-a4d2-57b8c60e1f93", "message"
 PAYMENT_UPDATED_EXAMPLE = "Payment updated successfully"
 
 
-class PaymentInputSchema(Schema):
-    """A payment to record."""
+# Far more than anybody pays at once.
+MAX_TICKETS = 200
+
+
+class OptionalAmount(Amount):
+    """An amount that may be left out. It gets no default, which generated clients would send."""
+
+    def __init__(self, description: str) -> None:
+        metadata = {"description": description, "minimum": 0, "exclusiveMaximum": 10**MAX_INTEGER_DIGITS}
+        super().__init__(allow_none=True, metadata=metadata)
+
+
+class ShareSchema(Schema):
+    """How much of a payment goes to a ticket."""
+
+    amount = OptionalAmount("How much of the payment goes to the ticket")
+    ticket_total = OptionalAmount(
+        "What the ticket costs in all: rejected with 409 if its payments in this currency would be more"
+    )
+
+    @post_load
+    def drop_null(self, values: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Return the values without those of null, which mean the same as absent ones."""
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class PaidTicketSchema(ShareSchema):
+    """A ticket that a new payment pays."""
+
+    ticket_id = TicketId(required=True)
+
+
+class PaymentFieldsSchema(Schema):
+    """The fields of a payment to record or to change."""
 
     method_id = Id(required=True, metadata={"example": CASH})
     currency_id = Id(required=True, metadata={"example": EUR})
@@ -58,9 +93,22 @@ class PaymentInputSchema(Schema):
             "example": NEW_PAYMENT_EXAMPLE["amount"],
         },
     )
+    tip = OptionalAmount("What of the amount is a tip; a change without it keeps the tip")
 
 
-class ChangedPaymentSchema(PaymentInputSchema):
+class PaymentInputSchema(PaymentFieldsSchema):
+    """A payment to record."""
+
+    tickets = NumberedList(
+        PaidTicketSchema,
+        "Ticket",
+        MAX_TICKETS,
+        allow_none=True,
+        metadata={"description": "The tickets that it pays: the payment and its links are recorded together"},
+    )
+
+
+class ChangedPaymentSchema(PaymentFieldsSchema):
     """A payment with its changes; it may have the id that it was read with."""
 
     id = Id(attribute="sent_id", allow_none=True, metadata={"description": "Optional; the id in the path"})
@@ -89,6 +137,7 @@ class PaymentSchema(ResponseSchema):
     currency_id = Id(required=True)
     transaction_id = Text(required=True)
     amount = Amount(required=True, metadata={"description": "With exactly the currency's decimals", "minimum": 0})
+    tip = Amount(metadata={"description": "What of the amount is a tip; absent if it is zero", "minimum": 0})
 
 
 class PaymentAddedSchema(ResponseSchema):

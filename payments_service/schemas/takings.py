@@ -24,6 +24,7 @@ SUMS_EXAMPLE = {
     "refunds": Decimal("20.00"),
     "refunds_count": 1,
     "takings": Decimal("92.70"),
+    "tips": Decimal("3.00"),
 }
 CURRENCY_EXAMPLE = {"currency_id": EUR, "currency": "EUR"}
 TAKINGS_EXAMPLE = {
@@ -81,6 +82,7 @@ class TakingsOfCurrencySchema(ResponseSchema):
     refunds = Amount(required=True)
     refunds_count = fields.Integer(required=True)
     takings = Amount(required=True, metadata={"description": "payments + corrections - refunds"})
+    tips = Amount(required=True, metadata={"description": "What of payments and corrections is tips"})
 
 
 class TakingsLineSchema(TakingsOfCurrencySchema, UserTakingsSchema):

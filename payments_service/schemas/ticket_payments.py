@@ -1,10 +1,12 @@
 """Links between payments and tickets."""
+from decimal import Decimal
 from typing import Any
 
 from marshmallow import Schema, fields
 
-from .fields import TICKET_ID_EXAMPLE, Id, PageSize, Text, TicketId, Timestamp
-from .payments import PAYMENT_EXAMPLE, PaymentSchema
+from .currencies import EUR
+from .fields import TICKET_ID_EXAMPLE, Amount, AmountInQuery, Id, PageSize, Text, TicketId, Timestamp
+from .payments import PAYMENT_EXAMPLE, PaymentSchema, ShareSchema
 from .responses import ResponseSchema
 
 TICKET_PAYMENT_EXAMPLE = {"payment_id": PAYMENT_EXAMPLE["id"], "ticket_id": TICKET_ID_EXAMPLE}
@@ -14,9 +16,18 @@ TICKET_PAYMENT_ADDED_EXAMPLE = {
     "message": "Ticket payment relationship created successfully",
 }
 PAYMENT_OF_TICKET_EXAMPLE = {**PAYMENT_EXAMPLE, **TICKET_PAYMENT_EXAMPLE}
+BALANCE_EXAMPLE = {
+    "currency_id": EUR,
+    "currency": "EUR",
+    "paid": Decimal("40.00"),
+    "refunded": Decimal("0.00"),
+    "unclear": Decimal("0.00"),
+    "remaining": Decimal("12.40"),
+}
+SHARE = {"description": "How much of the payment goes to the ticket; absent if nobody said so", "minimum": 0}
 
 
-class TicketPaymentInputSchema(Schema):
+class TicketPaymentInputSchema(ShareSchema):
     """A link to make between a payment and a ticket."""
 
     payment_id = Id(required=True)
@@ -28,6 +39,7 @@ class TicketPaymentSchema(ResponseSchema):
 
     payment_id = Id(required=True)
     ticket_id = TicketId(required=True)
+    share = Amount(metadata=SHARE)
 
 
 class TicketInPathSchema(Schema):
@@ -82,3 +94,27 @@ class PaymentOfTicketSchema(PaymentSchema):
 
     payment_id = Id(required=True, metadata={"description": "The same as id"})
     ticket_id = TicketId(required=True)
+    share = Amount(metadata=SHARE)
+
+
+class BalanceQuerySchema(Schema):
+    """Which balances of a ticket to read, and what the ticket costs in all."""
+
+    currency_id = Id(metadata={"description": "Only the balance in this currency"})
+    total = AmountInQuery(
+        metadata={"description": "What the ticket costs in all, in the currency of currency_id", "minimum": 0}
+    )
+
+
+class BalanceSchema(ResponseSchema):
+    """What was paid for a ticket in a currency. Amounts have exactly the currency's decimals."""
+
+    currency_id = Id(required=True)
+    currency = fields.String(required=True)
+    paid = Amount(required=True)
+    refunded = Amount(required=True)
+    unclear = Amount(
+        required=True,
+        metadata={"description": "What payments of several tickets paid or gave back without saying for which one"},
+    )
+    remaining = Amount(metadata={"description": "total - paid + refunded: negative if too much was paid"})

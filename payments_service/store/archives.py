@@ -210,6 +210,7 @@ def _list_values(line: Line) -> dict[str, Any]:
         "difference": line.difference,
         "remaining": line.remaining,
         "taken_out": line.taken_out,
+        "tips": line.tips,
     }
     return {
         "method_id": str(line.method_id),
@@ -235,6 +236,7 @@ def _list_users(number: int, found: Totals) -> list[dict[str, Any]]:
             "method_id": str(user.key.method_id),
             "currency_id": str(user.key.currency_id),
             "takings": exact_number(format_amount(user.takings, found.lines[user.key].decimals)),
+            "tips": exact_number(format_amount(user.tips, found.lines[user.key].decimals)),
         }
         for user, (row_id,) in zip(found.users, ids)
     ]

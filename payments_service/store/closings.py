@@ -173,9 +173,10 @@ def _apply_count(lines: dict[Key, Line], names: Names, key: Key, count: Count) -
 
 def _check_size(found: Totals) -> None:
     """Raise `Conflict` for totals that no BIGINT can hold."""
-    amounts = [user.takings for user in found.users]
+    amounts = [amount for user in found.users for amount in (user.takings, user.tips)]
     for line in found.lines.values():
         amounts += [line.opening, line.payments, line.corrections, line.refunds, line.paid_in, line.paid_out]
+        amounts += [line.tips]
         amounts += [line.opening + line.payments, line.opening + line.payments + line.corrections]
         amounts += [line.opening + line.payments + line.corrections - line.refunds, line.expected]
         amounts += [line.expected + line.paid_out, line.remaining or 0]
@@ -188,5 +189,6 @@ def _insert_totals(number: int, found: Totals) -> None:
         values = {field.name: getattr(line, field.column_name) for field in totals.STORED}
         ClosingLine.insert(**values, closing=number, expected=line.expected).execute()
     for user in found.users:
-        columns = {"method": user.key.method_id, "currency": user.key.currency_id, "takings": user.takings}
-        ClosingUser.insert(closing=number, user_id=user.user_id, **columns).execute()
+        line_of = {"method": user.key.method_id, "currency": user.key.currency_id}
+        amounts = {"takings": user.takings, "tips": user.tips}
+        ClosingUser.insert(closing=number, user_id=user.user_id, **line_of, **amounts).execute()

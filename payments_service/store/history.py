@@ -27,6 +27,8 @@ class Action(StrEnum):
     UNLINKED = "unlinked"
     PAID_IN = "paid_in"
     PAID_OUT = "paid_out"
+    REFUNDED = "refunded"
+    REFUND_DELETED = "refund_deleted"
 
 
 class Caller(NamedTuple):
@@ -69,8 +71,8 @@ def add(
 ) -> int:
     """Add an entry and post its changes of money; return the number of the open closing, which they belong to.
 
-    Call it in the write transaction of the change that it records. `before` and `after` are the payment, the link or
-    the cash movement as the API shows it, None where it does not exist.
+    Call it in the write transaction of the change that it records. `before` and `after` are the payment, the link, the
+    refund or the cash movement as the API shows it, None where it does not exist.
     """
     entry = _insert.first_tuple(
         payment_id=payment_id,

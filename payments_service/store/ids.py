@@ -7,7 +7,7 @@ from peewee import Field, ModelSelect, Select
 from uuid_utils.compat import uuid7
 
 from ..database import placeholder, prepared
-from ..models import CashMovement, Currency, History, Method, Payment
+from ..models import CashMovement, Currency, History, Method, Payment, Refund
 
 # Ids from here on leave no room for a later one, and SQLite sorts text that is no id after it. Only people make them.
 END_OF_IDS = UUID("ffffffff-ffff-0000-0000-000000000000")
@@ -42,6 +42,11 @@ def make_currency_id() -> UUID:
 def make_cash_movement_id() -> UUID:
     """Return an id that sorts after those of all cash movements. Call it in a write transaction."""
     return _make_id(_newest_cash_movement)
+
+
+def make_refund_id() -> UUID:
+    """Return an id that sorts after those of all refunds. Call it in a write transaction."""
+    return _make_id(_newest_refund)
 
 
 def _make_id(query: prepared) -> UUID:
@@ -88,3 +93,8 @@ def _newest_currency() -> Select:
 @prepared
 def _newest_cash_movement() -> Select:
     return Select([], _select_newest(CashMovement.id))
+
+
+@prepared
+def _newest_refund() -> Select:
+    return Select([], _select_newest(Refund.id))

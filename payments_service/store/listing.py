@@ -1,11 +1,12 @@
 """Lists of payments, page by page."""
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from peewee import JOIN, Expression, Select, fn
+from peewee import JOIN, ColumnBase, Expression, Select, fn
 
 from ..database import current
 from ..models import Currency, Payment, TicketPayment
@@ -34,8 +35,21 @@ def iterate_pages(size: int, wanted: PaymentFilter, after: UUID | None = None) -
     Each page is read when it is asked for, and no transaction is open in between. A payment that exists throughout is
     in exactly one page, whatever is written meanwhile. `after` is the last id to leave out; it need not exist.
     """
+    for rows, has_more in iterate_rows(size, wanted, after):
+        payments = [RecordedPayment.from_row(row) for row in rows]
+        yield Page(payments, payments[-1].id if has_more else None)
+
+
+def iterate_rows(
+    size: int, wanted: PaymentFilter, after: UUID | None, further_columns: Mapping[str, ColumnBase] = {}
+) -> Iterator[tuple[list[tuple[Any, ...]], bool]]:
+    """Yield the rows of `COLUMNS` and of further columns as `iterate_pages` does, and whether there are more.
+
+    With a ticket, the further columns may be those of its links.
+    """
+    selected = {**COLUMNS, **further_columns}
     conditions = _make_conditions(wanted)
-    columns = [column.alias(name) for name, column in COLUMNS.items()]
+    columns = [column.alias(name) for name, column in selected.items()]
     if wanted.ticket_id is None:
         query, id_columns = Payment.select(*columns), [Payment.id]
     else:
@@ -58,11 +72,10 @@ def iterate_pages(size: int, wanted: PaymentFilter, after: UUID | None = None) -
     has_more = True
     while has_more:
         narrowed = [*conditions, *position]
-        rows = sorted(current.fetch_rows(query.where(*narrowed) if narrowed else query, COLUMNS))
+        rows = sorted(current.fetch_rows(query.where(*narrowed) if narrowed else query, selected))
         has_more = len(rows) > size
         if rows:
-            payments = [RecordedPayment.from_row(row) for row in rows[:size]]
-            yield Page(payments, payments[-1].id if has_more else None)
+            yield rows[:size], has_more
             position = [column > rows[:size][-1][0] for column in id_columns]
 
 

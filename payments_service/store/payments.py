@@ -3,7 +3,7 @@ import functools
 from collections.abc import Collection, Iterator
 from datetime import datetime, timezone
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 import msgspec
@@ -24,6 +24,10 @@ from .postings import Change, Kind
 FIRST_VERSION = 1
 NO_PAYMENT = "There is no payment with this id."
 LINKED = "A ticket is linked to this payment: unlink it first."
+REFUNDED = "This payment has refunds: delete them first, if they are a mistake."
+TIP_TOO_LARGE = "Must not be more than the amount."
+TIP_IN_OTHER_CURRENCY = "Send the tip in the new currency, 0 for none."
+CURRENCY_IN_USE = "Refunds or shares of tickets are in the payment's currency: it cannot change."
 
 # The columns from which a RecordedPayment is made. Ids are text: SQLite holds them without hyphens.
 COLUMNS = {
@@ -33,30 +37,72 @@ COLUMNS = {
     "transaction_id": Payment.transaction_id,
     "minor_units": Payment.minor_units,
     "decimals": Currency.decimals,
+    "tip_units": Payment.tip_units,
 }
 
 
 class RecordedPayment(msgspec.Struct, frozen=True):
-    """A payment as the API shows it; `codec.encode` writes it as JSON. `amount` has exactly the currency's decimals."""
+    """A payment as the API shows it; `codec.encode` writes it as JSON. `amount` has exactly the currency's decimals.
+
+    So has `tip`, which is shown only if it is not zero.
+    """
 
     id: str
     method_id: str
     currency_id: str
     transaction_id: str
     amount: msgspec.Raw
+    tip: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
     @classmethod
-    def from_row(cls, row: tuple[Any, ...], **further_fields: str) -> Self:
+    def from_row(cls, row: tuple[Any, ...], **further_fields: Any) -> Self:
         """Return the payment in a row of `COLUMNS`, with the further fields of a subclass."""
-        payment_id, method_id, currency_id, transaction_id, minor_units, decimals = row
+        payment_id, method_id, currency_id, transaction_id, minor_units, decimals, tip_units = row
         return cls(
             format_uuid(payment_id),
             _format_repeated_uuid(method_id),
             _format_repeated_uuid(currency_id),
             transaction_id,
             exact_number(format_amount(minor_units, decimals)),
+            show_unless_zero(tip_units, decimals),
             **further_fields,
         )
+
+
+class StoredPayment(NamedTuple):
+    """A payment as the API shows it, and what else is stored of it; amounts are in minor units.
+
+    `refunded` is what its refunds add up to, `allocated` what the shares of its tickets add up to.
+    """
+
+    shown: RecordedPayment
+    version: int
+    minor_units: int
+    tip: int
+    refunded: int
+    allocated: int
+    acronym: str
+    decimals: int
+
+    @property
+    def id(self) -> UUID:
+        """The payment's id."""
+        return UUID(self.shown.id)
+
+    @property
+    def method_id(self) -> UUID:
+        """The id of its method."""
+        return UUID(self.shown.method_id)
+
+    @property
+    def currency_id(self) -> UUID:
+        """The id of its currency."""
+        return UUID(self.shown.currency_id)
+
+
+def show_unless_zero(minor_units: int, decimals: int) -> msgspec.Raw | msgspec.UnsetType:
+    """Return an amount as JSON with exactly that many decimals, UNSET for zero."""
+    return exact_number(format_amount(minor_units, decimals)) if minor_units else msgspec.UNSET
 
 
 def format_uuid(stored: str) -> str:
@@ -75,30 +121,34 @@ def count() -> int:
 
 def get(payment_id: UUID | None) -> tuple[RecordedPayment, int]:
     """Return a payment and its version, which increases by one with each change; raises `NotFound`, also for None."""
-    payment, version, _ = _read(payment_id)
-    return payment, version
+    payment = read(payment_id)
+    return payment.shown, payment.version
 
 
-def _read(payment_id: UUID | None) -> tuple[RecordedPayment, int, int]:
-    """Return a payment, its version and its minor units; raises `NotFound`, also for None."""
+def read(payment_id: UUID | None) -> StoredPayment:
+    """Return a payment and what else is stored of it; raises `NotFound`, also for None."""
     row = _by_id.first_tuple(id=payment_id)
     if row is None:
         raise NotFound(NO_PAYMENT)
-    *columns, version = row
-    return RecordedPayment.from_row(tuple(columns)), version, dict(zip(COLUMNS, columns))["minor_units"]
+    *columns, version, refunded, allocated, acronym = row
+    *_, minor_units, decimals, tip = columns
+    shown = RecordedPayment.from_row(tuple(columns))
+    return StoredPayment(shown, version, minor_units, tip, refunded, allocated, acronym, decimals)
 
 
 @prepared
 def _by_id() -> ModelSelect:
-    columns = [*COLUMNS.values(), Payment.version]
+    columns = [
+        *COLUMNS.values(), Payment.version, Payment.refunded_units, Payment.allocated_units, Currency.acronym,
+    ]
     return Payment.select(*columns).join(Currency).where(Payment.id == placeholder(Payment.id))
 
 
 def lock(payment_id: UUID | None) -> bool:
     """Lock a payment until the end of this write transaction, and tell whether it exists.
 
-    Only one write at a time can hold the lock, and thus change the payment, its links or its history. Read the payment
-    after this call: it may have changed while the call waited.
+    Only one write at a time can hold the lock, and thus change the payment, its links, its refunds or its history. Read
+    the payment after this call: it may have changed while the call waited.
     """
     return bool(current.for_update(Payment.select(Payment.id).where(Payment.id == payment_id)).tuples())
 
@@ -119,18 +169,27 @@ retry_taken_transaction_id = write({"payment_transaction_id": RetryWrite})
 
 
 @retry_taken_transaction_id
-def add(*, method_id: UUID, currency_id: UUID, transaction_id: str, amount: Decimal, caller: Caller) -> UUID:
+def add(
+    *,
+    method_id: UUID,
+    currency_id: UUID,
+    transaction_id: str,
+    amount: Decimal,
+    tip: Decimal | None = None,
+    caller: Caller,
+) -> UUID:
     """Record a payment and return its id, which is its transaction_id too if that is empty.
 
-    Raises `Invalid` for an unknown method or currency, for an amount that the currency cannot hold and for a
-    transaction_id with a blank or an invisible character at either end, and `TransactionIdTaken` for one in use.
+    The tip is a part of the amount. Raises `Invalid` for an unknown method or currency, for an amount or a tip that the
+    currency cannot hold, for a tip that is more than the amount, and for a transaction_id with a blank or an invisible
+    character at either end, and `TransactionIdTaken` for one in use.
     """
     # All in one query: on PostgreSQL, each is a round trip.
     values = {"method_id": method_id, "currency_id": currency_id, "transaction_id": transaction_id}
     row = _before_adding.first_tuple(**values, id=ids.END_OF_IDS)
     acronym, decimals, holder, *newest = row or (None, None, None)
     currency = {"acronym": acronym, "decimals": decimals} if row else None
-    minor_units, shown_amount = _check_fields(method_id, currency_id, transaction_id, amount, currency)
+    amounts = _check_fields(method_id, currency_id, transaction_id, amount, tip or Decimal(), currency)
     payment_id = ids.make_payment_id(newest)
     if holder is not None:
         raise TransactionIdTaken(UUID(str(holder)))
@@ -141,13 +200,16 @@ def add(*, method_id: UUID, currency_id: UUID, transaction_id: str, amount: Deci
         method_id=method_id,
         currency_id=currency_id,
         transaction_id=transaction_id,
-        minor_units=minor_units,
+        minor_units=amounts.minor_units,
         version=FIRST_VERSION,
         created_at=now,
         changed_at=now,
+        refunded_units=0,
+        tip_units=amounts.tip,
+        allocated_units=0,
     )
-    payment = RecordedPayment(str(payment_id), str(method_id), str(currency_id), transaction_id, shown_amount)
-    posted = Change(Kind.PAYMENT, method_id, currency_id, minor_units)
+    payment = RecordedPayment(str(payment_id), str(method_id), str(currency_id), transaction_id, *amounts.show())
+    posted = Change(Kind.PAYMENT, method_id, currency_id, amounts.minor_units, amounts.tip)
     history.add(Action.CREATED, payment_id, caller, now, after=payment, changes=[posted])
     on_commit(current.metrics.payments.inc)
     return payment_id
@@ -174,50 +236,74 @@ def update(
     currency_id: UUID,
     transaction_id: str,
     amount: Decimal,
+    tip: Decimal | None = None,
     caller: Caller,
     sent_id: UUID | None = None,
     versions: Collection[str] | None = None,
 ) -> int:
-    """Change a payment and return its new version; an empty transaction_id keeps the stored one.
+    """Change a payment and return its new version; an empty transaction_id and a tip of None keep the stored ones.
 
     Raises `NotFound`, `PreconditionFailed` unless it has one of the `versions` (None: any), `Invalid` for a `sent_id`
-    that is another payment's, and what `add` raises.
+    that is another payment's, and what `add` raises. Raises `Conflict` for an amount that is less than what is
+    refunded, or than what goes to tickets and the tip, and for another currency than theirs.
     """
-    payment_id, before, version, minor_units_before = _lock_and_get(payment_id, versions)
-    if sent_id not in (None, payment_id):
+    before = lock_and_read(payment_id, versions)
+    if sent_id not in (None, before.id):
         raise Invalid(id="This is not the id in the path.")
+    if tip is None and before.tip and currency_id != before.currency_id:
+        raise Invalid(tip=TIP_IN_OTHER_CURRENCY)
     currency = _currency_beside_method.first_dict(method_id=method_id, currency_id=currency_id)
-    minor_units, shown_amount = _check_fields(method_id, currency_id, transaction_id, amount, currency)
+    amounts = _check_fields(method_id, currency_id, transaction_id, amount, tip or Decimal(), currency)
+    if tip is None:
+        amounts = amounts._replace(tip=before.tip)
+    _reject_too_little(before, currency_id, amounts)
     if not transaction_id:
-        transaction_id = before.transaction_id
-    elif transaction_id != before.transaction_id:
+        transaction_id = before.shown.transaction_id
+    elif transaction_id != before.shown.transaction_id:
         _reject_taken(transaction_id)
     now = datetime.now(timezone.utc)
     Payment.update(
         method=method_id,
         currency=currency_id,
         transaction_id=transaction_id,
-        minor_units=minor_units,
-        version=version + 1,
+        minor_units=amounts.minor_units,
+        tip_units=amounts.tip,
+        version=before.version + 1,
         changed_at=now,
-    ).where(Payment.id == payment_id).execute()
-    after = RecordedPayment(before.id, str(method_id), str(currency_id), transaction_id, shown_amount)
-    changes = _merge(_correct(before, -minor_units_before), _correct(after, minor_units))
-    history.add(Action.CHANGED, payment_id, caller, now, before=before, after=after, changes=changes)
-    return version + 1
+    ).where(Payment.id == before.id).execute()
+    after = RecordedPayment(before.shown.id, str(method_id), str(currency_id), transaction_id, *amounts.show())
+    corrected = Change(Kind.CORRECTION, method_id, currency_id, amounts.minor_units, amounts.tip)
+    changes = _merge(_take_back(before), corrected)
+    history.add(Action.CHANGED, before.id, caller, now, before=before.shown, after=after, changes=changes)
+    return before.version + 1
 
 
-def _correct(payment: RecordedPayment, minor_units: int) -> Change:
-    return Change(Kind.CORRECTION, UUID(payment.method_id), UUID(payment.currency_id), minor_units)
+def _reject_too_little(before: StoredPayment, currency_id: UUID, amounts: "Amounts") -> None:
+    """Raise `Conflict` if what is refunded, or goes to tickets and the tip, does not fit into changed amounts."""
+    if currency_id != before.currency_id and (before.refunded or before.allocated):
+        raise Conflict(CURRENCY_IN_USE)
+    if amounts.minor_units < before.refunded:
+        refunded = format_amount(before.refunded, before.decimals)
+        raise Conflict(f"{refunded} of this payment is refunded: it cannot be less.")
+    if amounts.minor_units < before.allocated + amounts.tip:
+        allocated = format_amount(before.allocated, amounts.decimals)
+        tip = format_amount(amounts.tip, amounts.decimals)
+        least = format_amount(before.allocated + amounts.tip, amounts.decimals)
+        raise Conflict(f"{allocated} goes to tickets and {tip} is the tip: at least {least}.")
+
+
+def _take_back(payment: StoredPayment) -> Change:
+    return Change(Kind.CORRECTION, payment.method_id, payment.currency_id, -payment.minor_units, -payment.tip)
 
 
 def _merge(*changes: Change) -> list[Change]:
-    """Return one correction for each method and currency whose sum changes."""
-    sums: dict[tuple[UUID, UUID], int] = {}
+    """Return one correction for each method and currency whose sum or tip changes."""
+    sums: dict[tuple[UUID, UUID], tuple[int, int]] = {}
     for change in changes:
         key = change.method_id, change.currency_id
-        sums[key] = sums.get(key, 0) + change.minor_units
-    return [Change(Kind.CORRECTION, *key, minor_units) for key, minor_units in sums.items() if minor_units]
+        minor_units, tip = sums.get(key, (0, 0))
+        sums[key] = minor_units + change.minor_units, tip + change.tip_units
+    return [Change(Kind.CORRECTION, *key, *amounts) for key, amounts in sums.items() if any(amounts)]
 
 
 @write()
@@ -225,28 +311,28 @@ def delete(payment_id: UUID | None, *, caller: Caller, versions: Collection[str]
     """Delete a payment.
 
     Raises `NotFound`, `PreconditionFailed` unless it has one of the `versions` (None: any), and `Conflict` while a
-    ticket is linked to it.
+    ticket is linked to it, and while it has refunds.
     """
-    payment_id, before, _, minor_units = _lock_and_get(payment_id, versions)
-    if TicketPayment.select().where(TicketPayment.payment == payment_id).exists():
+    before = lock_and_read(payment_id, versions)
+    if TicketPayment.select().where(TicketPayment.payment == before.id).exists():
         raise Conflict(LINKED)
-    Payment.delete().where(Payment.id == payment_id).execute()
-    changes = [_correct(before, -minor_units)]
-    history.add(Action.DELETED, payment_id, caller, datetime.now(timezone.utc), before=before, changes=changes)
+    if before.refunded:
+        raise Conflict(REFUNDED)
+    Payment.delete().where(Payment.id == before.id).execute()
+    now = datetime.now(timezone.utc)
+    history.add(Action.DELETED, before.id, caller, now, before=before.shown, changes=[_take_back(before)])
 
 
-def _lock_and_get(
-    payment_id: UUID | None, versions: Collection[str] | None
-) -> tuple[UUID, RecordedPayment, int, int]:
-    """Lock a payment until the end of this write; return its id, the payment, its version and its minor units.
+def lock_and_read(payment_id: UUID | None, versions: Collection[str] | None = None) -> StoredPayment:
+    """Lock a payment until the end of this write, and return it.
 
     Raises `NotFound`, and `PreconditionFailed` unless it has one of the `versions` (None: any).
     """
     lock(payment_id)
-    payment, version, minor_units = _read(payment_id)
-    if versions is not None and str(version) not in versions:
-        raise PreconditionFailed(version)
-    return UUID(payment.id), payment, version, minor_units
+    payment = read(payment_id)
+    if versions is not None and str(payment.version) not in versions:
+        raise PreconditionFailed(payment.version)
+    return payment
 
 
 def _reject_taken(transaction_id: str) -> None:
@@ -261,16 +347,33 @@ def _by_transaction_id() -> ModelSelect:
     return Payment.select(Payment.id).where(Payment.transaction_id == placeholder(Payment.transaction_id))
 
 
+class Amounts(NamedTuple):
+    """The amount and the tip of a payment in minor units, and the decimals of their currency."""
+
+    minor_units: int
+    tip: int
+    decimals: int
+
+    def show(self) -> tuple[msgspec.Raw, msgspec.Raw | msgspec.UnsetType]:
+        """Return them as JSON with exactly the currency's decimals; a tip of zero is not shown."""
+        amount = exact_number(format_amount(self.minor_units, self.decimals))
+        return amount, show_unless_zero(self.tip, self.decimals)
+
+
 def _check_fields(
-    method_id: UUID, currency_id: UUID, transaction_id: str, amount: Decimal, currency: dict[str, Any] | None
-) -> tuple[int, msgspec.Raw]:
-    """Return an amount in minor units, and as JSON with exactly its currency's decimals.
+    method_id: UUID,
+    currency_id: UUID,
+    transaction_id: str,
+    amount: Decimal,
+    tip: Decimal,
+    currency: dict[str, Any] | None,
+) -> Amounts:
+    """Return an amount and a tip in minor units.
 
     `currency` has its acronym and decimals, None if it or the method does not exist. Raises `Invalid`, naming every
     invalid field, also the others.
     """
     invalid = {}
-    minor_units, shown_amount = 0, msgspec.Raw()
     if currency is None:
         if methods.by_id.first_tuple(id=method_id) is None:
             invalid["method_id"] = methods.NO_METHOD
@@ -278,17 +381,33 @@ def _check_fields(
     # Earlier releases recorded such ids. One that exists is taken, or written back as it was read.
     if has_invisible_end(transaction_id) and _by_transaction_id.first_tuple(transaction_id=transaction_id) is None:
         invalid["transaction_id"] = INVISIBLE_END
+    amounts = None
     if currency is None:
         invalid["currency_id"] = currencies.NO_CURRENCY
     else:
         try:
-            minor_units = to_minor_units(amount, currency["acronym"], currency["decimals"])
-            shown_amount = exact_number(format_amount(minor_units, currency["decimals"]))
+            amounts = _convert(amount, tip, currency["acronym"], currency["decimals"])
+        except Invalid as error:
+            invalid |= error.fields
+    if amounts is None or invalid:
+        raise Invalid(**invalid)
+    return amounts
+
+
+def _convert(amount: Decimal, tip: Decimal, acronym: str, decimals: int) -> Amounts:
+    """Return an amount and a tip in minor units; raises `Invalid`, naming each that is invalid."""
+    invalid = {}
+    minor_units = []
+    for name, value in (("amount", amount), ("tip", tip)):
+        try:
+            minor_units.append(to_minor_units(value, acronym, decimals))
         except InvalidAmount as error:
-            invalid["amount"] = str(error)
+            invalid[name] = str(error)
+    if not invalid and tip > amount:
+        invalid["tip"] = TIP_TOO_LARGE
     if invalid:
         raise Invalid(**invalid)
-    return minor_units, shown_amount
+    return Amounts(minor_units[0], minor_units[1], decimals)
 
 
 @prepared

@@ -31,12 +31,16 @@ TAKINGS = [Kind.PAYMENT, Kind.CORRECTION, Kind.REFUND]
 
 
 class Change(NamedTuple):
-    """A change of money by one method in one currency, in minor units: negative for a refund and for cash paid out."""
+    """A change of money by one method in one currency, in minor units: negative for a refund and for cash paid out.
+
+    `tip_units` is what of it is a tip.
+    """
 
     kind: Kind
     method_id: UUID
     currency_id: UUID
     minor_units: int
+    tip_units: int = 0
 
 
 def select_open_number() -> ModelSelect:
@@ -56,6 +60,7 @@ def add(changes: Iterable[Change], history_id: int, user_id: str | None, closing
             closing=closing,
             business_date=business_date,
             minor_units=change.minor_units,
+            tip_units=change.tip_units,
         )
 
 

@@ -21,9 +21,9 @@ def read(first: date, last: date) -> dict[str, Any] | None:
         key = found.key, "" if found.user_id is None else f" {found.user_id}"
         if key not in lines:
             lines[key] = found.user_id, names.make_line(found.key)
-        lines[key][1].add(found.kind, found.postings, found.minor_units)
+        lines[key][1].add(found.kind, found.postings, found.minor_units, found.tip_units)
         total = sums.setdefault(found.key.currency_id, names.make_line(found.key))
-        total.add(found.kind, found.postings, found.minor_units)
+        total.add(found.kind, found.postings, found.minor_units, found.tip_units)
     if not days:
         return None
     return {
@@ -56,4 +56,5 @@ def _show_sums(line: Line) -> dict[str, Any]:
         "refunds": show_amount(line.refunds, line.decimals),
         "refunds_count": line.refunds_count,
         "takings": show_amount(takings, line.decimals),
+        "tips": show_amount(line.tips, line.decimals),
     }

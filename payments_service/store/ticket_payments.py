@@ -1,59 +1,155 @@
 """Links between payments and tickets."""
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from peewee import Expression
 
+from ..codec import exact_number
 from ..database import current, write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Payment, TicketPayment
+from ..money import InvalidAmount, format_amount, to_minor_units
 from ..text import INVISIBLE_END, has_invisible_end
-from . import history, listing, payments
+from . import balances, history, listing, payments
 from .history import Action, Caller
 from .listing import PaymentFilter
 from .pages import Page
-from .payments import NO_PAYMENT, RecordedPayment
+from .payments import NO_PAYMENT, RecordedPayment, StoredPayment
 
 # Links that one write deletes.
 UNLINK_BATCH = 500
+AMOUNT_NEEDED = "Needed with ticket_total, because this payment has several tickets."
 
 # When a ticket was linked, and its id: where it is in the list of a payment's tickets.
 Position = tuple[datetime, str]
 
 
-class PaymentOfTicket(RecordedPayment, frozen=True):
-    """A payment in the list of a ticket's payments."""
+class PaymentOfTicket(RecordedPayment, frozen=True, kw_only=True):
+    """A payment in the list of a ticket's payments; `share` is what of it goes to the ticket, if somebody said so."""
 
     payment_id: str
     ticket_id: str
+    share: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class TicketOfPayment(msgspec.Struct, frozen=True):
-    """A ticket in the list of a payment's tickets."""
+    """A ticket in the list of a payment's tickets; `share` is what goes to it, if somebody said so."""
 
     payment_id: str
     ticket_id: str
+    share: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class TicketShare(NamedTuple):
+    """A ticket that a new payment pays, how much of the payment goes to it, and what the ticket costs in all."""
+
+    ticket_id: str
+    amount: Decimal | None = None
+    ticket_total: Decimal | None = None
+
+
+@write()
+def pay(tickets: Collection[TicketShare], *, caller: Caller, **payment: Any) -> UUID:
+    """Record a payment and link it to tickets, all or nothing; return the payment's id.
+
+    Raises what `payments.add` and `link` raise; `Invalid` names a ticket by its place in the list.
+    """
+    if len({ticket.ticket_id for ticket in tickets}) < len(tickets):
+        raise Invalid(tickets="A ticket is in the list twice.")
+    if len(tickets) > 1 and any(ticket.amount is None and ticket.ticket_total is not None for ticket in tickets):
+        raise Invalid(tickets=f"amount: {AMOUNT_NEEDED}")
+    # Always in the same order, so that two at once do not deadlock.
+    for ticket_id in sorted(ticket.ticket_id for ticket in tickets if ticket.ticket_total is not None):
+        current.lock_text(ticket_id)
+    payment_id = payments.add(**payment, caller=caller)
+    for place, ticket in enumerate(tickets, 1):
+        try:
+            link(payment_id, **ticket._asdict(), caller=caller)
+        except Invalid as error:
+            raise Invalid(tickets=f"Ticket {place}: {error}") from None
+    return payment_id
 
 
 @write({"ticket_payment_pkey": lambda: Conflict("This payment is linked to this ticket already.")})
-def link(payment_id: UUID, ticket_id: str, *, caller: Caller) -> None:
-    """Link a payment to a ticket.
+def link(
+    payment_id: UUID,
+    ticket_id: str,
+    *,
+    amount: Decimal | None = None,
+    ticket_total: Decimal | None = None,
+    caller: Caller,
+) -> None:
+    """Link a payment to a ticket. `amount` is how much of the payment goes to it.
 
-    Raises `Invalid` for an unknown payment and for a ticket_id with a blank or an invisible character at either end,
-    and `Conflict` for a link that exists.
+    Raises `Invalid` for an unknown payment, for a ticket_id with a blank or an invisible character at either end, and
+    for an amount that the payment's currency cannot hold. Raises `Conflict` for a link that exists, for an amount that
+    the payment does not have left, and for one that would pay the ticket more than its `ticket_total`.
     """
     invalid = {"ticket_id": INVISIBLE_END} if has_invisible_end(ticket_id) else {}
     if not payments.lock(payment_id):
         invalid["payment_id"] = NO_PAYMENT
     if invalid:
         raise Invalid(**invalid)
+    share = shown_share = None
+    payment = payments.read(payment_id) if amount is not None or ticket_total is not None else None
+    if payment and amount is not None:
+        share = _convert("amount", amount, payment)
+        shown_share = _show_share(share, payment.decimals)
+        _allocate(payment, share)
     now = datetime.now(timezone.utc)
     linked_at = _make_later(payment_id, now)
-    TicketPayment.insert(payment=payment_id, ticket_id=ticket_id, linked_at=linked_at).execute()
-    history.add(Action.LINKED, payment_id, caller, now, after=_make_values(payment_id, ticket_id))
+    TicketPayment.insert(payment=payment_id, ticket_id=ticket_id, linked_at=linked_at, share_units=share).execute()
+    if payment and ticket_total is not None:
+        _reject_overpayment(payment, ticket_id, share, _convert("ticket_total", ticket_total, payment))
+    history.add(Action.LINKED, payment_id, caller, now, after=_make_values(payment_id, ticket_id, shown_share))
+
+
+def _convert(name: str, amount: Decimal, payment: StoredPayment) -> int:
+    """Return an amount of the field `name` in minor units; raises `Invalid`."""
+    try:
+        return to_minor_units(amount, payment.acronym, payment.decimals)
+    except InvalidAmount as error:
+        raise Invalid(**{name: str(error)}) from None
+
+
+def _allocate(payment: StoredPayment, share: int) -> None:
+    """Add a share to what of a payment goes to tickets; raises `Conflict` for more than the payment has left."""
+    left = payment.minor_units - payment.tip - payment.allocated
+    if share > left:
+        paid, allocated, tip, most = (
+            format_amount(number, payment.decimals)
+            for number in (payment.minor_units, payment.allocated, payment.tip, left)
+        )
+        raise Conflict(f"{paid} was paid, {allocated} goes to tickets and {tip} is the tip: at most {most}.")
+    _change_allocated(payment.id, share)
+
+
+def _change_allocated(payment_id: UUID, difference: int) -> None:
+    allocated = Payment.allocated_units + difference
+    Payment.update(allocated_units=allocated).where(Payment.id == payment_id).execute()
+
+
+def _reject_overpayment(payment: StoredPayment, ticket_id: str, share: int | None, total: int) -> None:
+    """Raise `Conflict` if a ticket, with a link that was just made, is paid more than its total.
+
+    Of two links at once, the second one waits here, and then sees the first.
+    """
+    current.lock_text(ticket_id)
+    if share is None and TicketPayment.select().where(TicketPayment.payment == payment.id).count() > 1:
+        raise Invalid(amount=AMOUNT_NEEDED)
+    balance = balances.sum_up(ticket_id, payment.currency_id)[payment.currency_id]
+    added = payment.minor_units - payment.tip if share is None else share
+    left = total - balance.paid + balance.refunded + added
+    if added > max(left, 0):
+        raise Conflict(f"This ticket has {format_amount(max(left, 0), payment.decimals)} left to pay.")
+
+
+def _show_share(share: int, decimals: int) -> msgspec.Raw:
+    return exact_number(format_amount(share, decimals))
 
 
 def _make_later(payment_id: UUID, now: datetime) -> datetime:
@@ -65,12 +161,17 @@ def _make_later(payment_id: UUID, now: datetime) -> datetime:
 
 def iterate_payments(size: int, ticket_id: str, after: UUID | None = None) -> Iterator[Page[PaymentOfTicket]]:
     """Yield the payments that are linked to a ticket, as `listing.iterate_pages` does."""
-    for page in listing.iterate_pages(size, PaymentFilter(ticket_id=ticket_id), after):
-        payments_of_ticket = [
-            PaymentOfTicket(**msgspec.structs.asdict(payment), payment_id=payment.id, ticket_id=ticket_id)
-            for payment in page.items
-        ]
-        yield Page(payments_of_ticket, page.next_after)
+    share = {"share_units": TicketPayment.share_units}
+    for rows, has_more in listing.iterate_rows(size, PaymentFilter(ticket_id=ticket_id), after, share):
+        payments_of_ticket = [_make_payment_of_ticket(ticket_id, tuple(row), share) for *row, share in rows]
+        yield Page(payments_of_ticket, payments_of_ticket[-1].id if has_more else None)
+
+
+def _make_payment_of_ticket(ticket_id: str, row: tuple[Any, ...], share: int | None) -> PaymentOfTicket:
+    columns = dict(zip(payments.COLUMNS, row))
+    shown = msgspec.UNSET if share is None else _show_share(share, columns["decimals"])
+    payment_id = payments.format_uuid(columns["id"])
+    return PaymentOfTicket.from_row(row, payment_id=payment_id, ticket_id=ticket_id, share=shown)
 
 
 def iterate_tickets(
@@ -81,22 +182,26 @@ def iterate_tickets(
     `after` is the position of the last ticket to leave out, which need not be linked any more. A cursor is its text:
     the time, a tilde and the ticket.
     """
-    payments.get(payment_id)
-    return _iterate_tickets(size, payment_id, after)
+    return _iterate_tickets(size, payments.read(payment_id), after)
 
 
-def _iterate_tickets(size: int, payment_id: UUID | None, after: Position | None) -> Iterator[Page[TicketOfPayment]]:
-    columns = TicketPayment.linked_at, TicketPayment.ticket_id
-    query = TicketPayment.select(*columns).order_by(*columns).limit(size + 1)
+def _iterate_tickets(size: int, payment: StoredPayment, after: Position | None) -> Iterator[Page[TicketOfPayment]]:
+    order = TicketPayment.linked_at, TicketPayment.ticket_id
+    query = TicketPayment.select(*order, TicketPayment.share_units).order_by(*order).limit(size + 1)
     has_more = True
     while has_more:
         further = [_is_after(*after)] if after else []
-        rows = list(query.where(TicketPayment.payment == payment_id, *further).tuples())
+        rows = list(query.where(TicketPayment.payment == payment.id, *further).tuples())
         has_more = len(rows) > size
         rows = rows[:size]
         if rows:
-            after = linked_at, last_ticket = rows[-1]
-            tickets = [TicketOfPayment(str(payment_id), ticket_id) for _, ticket_id in rows]
+            after = linked_at, last_ticket = rows[-1][:2]
+            tickets = [
+                TicketOfPayment(payment.shown.id, ticket_id)
+                if share is None
+                else TicketOfPayment(payment.shown.id, ticket_id, _show_share(share, payment.decimals))
+                for _, ticket_id, share in rows
+            ]
             yield Page(tickets, f"{linked_at:%Y-%m-%dT%H:%M:%S.%fZ}~{last_ticket}" if has_more else None)
 
 
@@ -133,10 +238,10 @@ def _unlink_batch(ticket_id: str, caller: Caller) -> bool:
     current.for_update(Payment.select(Payment.id).where(Payment.id.in_(found)).order_by(Payment.id)).execute()
     # Others may have deleted some since.
     these_links = (TicketPayment.ticket_id == ticket_id) & TicketPayment.payment.in_(found)
-    deleted = TicketPayment.delete().where(these_links).returning(TicketPayment.payment).tuples().execute()
-    now = datetime.now(timezone.utc)
-    for payment_id in sorted(payment_id for (payment_id,) in deleted):
-        history.add(Action.UNLINKED, payment_id, caller, now, before=_make_values(payment_id, ticket_id))
+    returned = TicketPayment.payment, TicketPayment.share_units
+    deleted = TicketPayment.delete().where(these_links).returning(*returned).tuples().execute()
+    for payment_id, share in sorted(deleted, key=lambda row: row[0]):
+        _record_unlinked(payment_id, ticket_id, share, caller)
     return len(found) == UNLINK_BATCH
 
 
@@ -144,12 +249,21 @@ def _unlink(payment_id: UUID, ticket_id: str, caller: Caller) -> bool:
     """Delete a link and tell whether there was one."""
     payments.lock(payment_id)
     this_link = (TicketPayment.payment == payment_id) & (TicketPayment.ticket_id == ticket_id)
-    if not TicketPayment.delete().where(this_link).execute():
-        return False
-    now = datetime.now(timezone.utc)
-    history.add(Action.UNLINKED, payment_id, caller, now, before=_make_values(payment_id, ticket_id))
-    return True
+    deleted = list(TicketPayment.delete().where(this_link).returning(TicketPayment.share_units).tuples().execute())
+    for (share,) in deleted:
+        _record_unlinked(payment_id, ticket_id, share, caller)
+    return bool(deleted)
 
 
-def _make_values(payment_id: UUID, ticket_id: str) -> dict[str, Any]:
-    return {"payment_id": payment_id, "ticket_id": ticket_id}
+def _record_unlinked(payment_id: UUID, ticket_id: str, share: int | None, caller: Caller) -> None:
+    """Take the share of a deleted link off what goes to tickets, and add the link to the history."""
+    shown_share = None
+    if share is not None:
+        _change_allocated(payment_id, -share)
+        shown_share = _show_share(share, payments.read(payment_id).decimals)
+    before = _make_values(payment_id, ticket_id, shown_share)
+    history.add(Action.UNLINKED, payment_id, caller, datetime.now(timezone.utc), before=before)
+
+
+def _make_values(payment_id: UUID, ticket_id: str, share: msgspec.Raw | None) -> dict[str, Any]:
+    return {"payment_id": payment_id, "ticket_id": ticket_id} | ({} if share is None else {"share": share})

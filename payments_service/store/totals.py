@@ -24,7 +24,8 @@ class Key(NamedTuple):
 class Line:
     """The totals of a method and currency in minor units, with the names that they have, or had when they were closed.
 
-    `counted` is None if the money was not counted. `remaining` is what stays in the drawer after the closing.
+    `counted` is None if the money was not counted. `remaining` is what stays in the drawer after the closing. `tips`
+    are a part of payments and corrections.
     """
 
     method_id: UUID
@@ -44,6 +45,7 @@ class Line:
     paid_out: int = 0
     counted: int | None = None
     remaining: int | None = None
+    tips: int = 0
 
     @property
     def expected(self) -> int:
@@ -63,8 +65,9 @@ class Line:
         there = self.expected if self.counted is None else self.counted
         return there - self.remaining if self.cash else 0
 
-    def add(self, kind: Kind, count: int, minor_units: int) -> None:
+    def add(self, kind: Kind, count: int, minor_units: int, tip_units: int) -> None:
         """Add postings of a kind. Refunds and cash paid out are positive in a line and negative in postings."""
+        self.tips += tip_units
         match kind:
             case Kind.PAYMENT:
                 self.payments += minor_units
@@ -107,15 +110,20 @@ class Line:
             "difference": show_amount(self.difference, self.decimals),
             "remaining": show_amount(self.remaining, self.decimals),
             "taken_out": show_amount(self.taken_out, self.decimals),
+            "tips": show_amount(self.tips, self.decimals),
         }
 
 
 class UserLine(NamedTuple):
-    """What a user took by a method and in a currency, in minor units: payments and corrections less refunds."""
+    """What a user took by a method and in a currency, in minor units: payments and corrections less refunds.
+
+    `tips` are a part of it.
+    """
 
     user_id: str | None
     key: Key
     takings: int
+    tips: int
 
     def show(self, lines: dict[Key, Line]) -> dict[str, Any]:
         """Return it as the API shows it, with the names of its line."""
@@ -127,6 +135,7 @@ class UserLine(NamedTuple):
             "currency_id": line.currency_id,
             "currency": line.currency_acronym,
             "takings": show_amount(self.takings, line.decimals),
+            "tips": show_amount(self.tips, line.decimals),
         }
 
 
@@ -170,15 +179,18 @@ class Sum(NamedTuple):
     kind: Kind
     postings: int
     minor_units: int
+    tip_units: int
 
 
 def sum_postings(*conditions: Expression, by: Collection[ColumnBase] = ()) -> Iterator[tuple[list[Any], Sum]]:
     """Yield the sums of the postings that meet conditions, each with the values of the columns in `by`."""
     columns = [*by, Posting.method, Posting.currency, Posting.user_id, Posting.kind]
-    query = Posting.select(*columns, fn.COUNT(Posting.id), *sum_halves(Posting.minor_units))
+    sums = [*sum_halves(Posting.minor_units), *sum_halves(Posting.tip_units)]
+    query = Posting.select(*columns, fn.COUNT(Posting.id), *sums)
     for row in query.where(*conditions).group_by(*columns).tuples():
-        *values, method_id, currency_id, user_id, kind, count, high, low = row
-        yield values, Sum(Key(method_id, currency_id), user_id, Kind(kind), count, join_halves(high, low))
+        *values, method_id, currency_id, user_id, kind, count, high, low, high_tip, low_tip = row
+        amounts = join_halves(high, low), join_halves(high_tip, low_tip)
+        yield values, Sum(Key(method_id, currency_id), user_id, Kind(kind), count, *amounts)
 
 
 def read_open(number: int) -> Totals:
@@ -189,15 +201,16 @@ def read_open(number: int) -> Totals:
         key = Key(opening.method_id, opening.currency_id)
         lines[key] = names.make_line(key)
         lines[key].opening = opening.remaining
-    takings: dict[tuple[str | None, Key], int] = {}
+    takings: dict[tuple[str | None, Key], tuple[int, int]] = {}
     for _, found in sum_postings(Posting.closing == number):
         if found.key not in lines:
             lines[found.key] = names.make_line(found.key)
-        lines[found.key].add(found.kind, found.postings, found.minor_units)
+        lines[found.key].add(found.kind, found.postings, found.minor_units, found.tip_units)
         if found.kind in TAKINGS:
             user = found.user_id, found.key
-            takings[user] = takings.get(user, 0) + found.minor_units
-    users = [UserLine(user_id, key, minor_units) for (user_id, key), minor_units in takings.items()]
+            taken, tips = takings.get(user, (0, 0))
+            takings[user] = taken + found.minor_units, tips + found.tip_units
+    users = [UserLine(*user, *amounts) for user, amounts in takings.items()]
     return Totals(sort_lines(lines), sorted(users, key=_order_of_users))
 
 
@@ -221,8 +234,11 @@ def read_closed(numbers: Iterable[int]) -> dict[int, Totals]:
     for number, *values in lines.order_by(ClosingLine.closing, ClosingLine.method, ClosingLine.currency).tuples():
         line = Line(*values)
         found[number].lines[Key(line.method_id, line.currency_id)] = line
-    columns = ClosingUser.closing, ClosingUser.user_id, ClosingUser.method, ClosingUser.currency, ClosingUser.takings
+    columns = [
+        ClosingUser.closing, ClosingUser.user_id, ClosingUser.method, ClosingUser.currency, ClosingUser.takings,
+        ClosingUser.tips,
+    ]
     users = ClosingUser.select(*columns).where(ClosingUser.closing.in_(list(found))).order_by(ClosingUser.id)
-    for number, user_id, method_id, currency_id, takings in users.tuples():
-        found[number].users.append(UserLine(user_id, Key(method_id, currency_id), takings))
+    for number, user_id, method_id, currency_id, takings, tips in users.tuples():
+        found[number].users.append(UserLine(user_id, Key(method_id, currency_id), takings, tips))
     return found

@@ -33,26 +33,26 @@ def make_fingerprint(values: Mapping[str, Any]) -> str:
 
 def idempotent(
     blp: Blueprint, make_headers: Callable[[Any], dict[str, str]], records: str
-) -> Callable[[Callable[[Any], flask.Response]], Callable[..., Any]]:
+) -> Callable[[Callable[..., flask.Response]], Callable[..., Any]]:
     """Make a view's requests safe to retry: its response is stored in one transaction with what it writes.
 
     The whole view runs inside that write transaction, and runs again after a deadlock. So it must do no network or
     file work, and nothing that takes long: it would keep all other writes waiting. Such work belongs between two
     transactions, by `database.write_around`, in a view that is idempotent by itself, such as a PUT.
 
-    The view takes a body and returns a `Response`. Errors are not stored. `make_headers` returns the response's headers
-    for its JSON, so that a stored response gets them too. `records` says what the view records, with the fields of its
-    response as placeholders: "The payment {id}".
+    The view takes a body, and the ids in its path, and returns a `Response`. Errors are not stored. `make_headers`
+    returns the response's headers for its JSON, so that a stored response gets them too. `records` says what the view
+    records, with the fields of its response as placeholders: "The payment {id}".
     """
 
-    def decorate(view: Callable[[Any], flask.Response]) -> Callable[..., Any]:
+    def decorate(view: Callable[..., flask.Response]) -> Callable[..., Any]:
         @functools.wraps(view)
-        def idempotent_view(body: Any, headers: dict[str, str]) -> flask.Response:
+        def idempotent_view(body: Any, headers: dict[str, str], **ids_in_path: Any) -> flask.Response:
             if "key" not in headers:
-                return add_headers(view(body))
+                return add_headers(view(body, **ids_in_path))
 
             def respond() -> StoredResponse:
-                response = view(body)
+                response = view(body, **ids_in_path)
                 return StoredResponse(response.status_code, response.get_data(as_text=True))
 
             request = flask.request

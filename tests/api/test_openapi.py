@@ -78,6 +78,9 @@ def test_every_operation_has_a_name_for_generated_clients(document):
         ("POST", "/payments"): "createPayment",
         ("PUT", "/payments/{payment_id}"): "updatePayment",
         ("DELETE", "/payments/{payment_id}"): "deletePayment",
+        ("POST", "/payments/{payment_id}/refunds"): "createRefund",
+        ("GET", "/payments/{payment_id}/refunds"): "listRefunds",
+        ("DELETE", "/payments/{payment_id}/refunds/{refund_id}"): "deleteRefund",
         ("GET", "/payments/methods"): "listPaymentMethods",
         ("GET", "/payments/methods/{method_id}"): "getPaymentMethod",
         ("GET", "/payments/currencies"): "listCurrencies",
@@ -85,6 +88,7 @@ def test_every_operation_has_a_name_for_generated_clients(document):
         ("POST", "/payments/ticket-payments"): "linkTicket",
         ("GET", "/payments/ticket-payments/by-ticket/{ticket_id}"): "listPaymentsOfTicket",
         ("GET", "/payments/ticket-payments/by-payment/{payment_id}"): "listTicketsOfPayment",
+        ("GET", "/payments/ticket-payments/balance/{ticket_id}"): "getBalanceOfTicket",
         ("DELETE", "/payments/ticket-payments"): "unlinkTicket",
         ("DELETE", "/payments/ticket-payments/by-ticket/{ticket_id}"): "unlinkPaymentsOfTicket",
         ("GET", "/payments/takings"): "getTakings",
@@ -130,7 +134,8 @@ def test_only_requests_reject_additional_fields(document, operations):
     bodies = [operation["requestBody"] for operation in operations.values() if "requestBody" in operation]
     inputs = set(schemas_below(document, bodies))
     assert inputs == {
-        "PaymentInput", "ChangedPayment", "TicketPaymentInput", "ClosingInput", "Count", "CashMovementInput",
+        "PaymentInput", "PaidTicket", "ChangedPayment", "RefundInput", "TicketPaymentInput", "ClosingInput", "Count",
+        "CashMovementInput",
     }
     outputs = set(schemas_below(document, [operation["responses"] for operation in operations.values()]))
     assert not inputs & outputs
@@ -156,8 +161,8 @@ def test_no_field_has_a_default_that_clients_would_send(document):
 def test_the_history_says_what_was_before_and_after(document):
     entry = document["components"]["schemas"]["HistoryEntry"]["properties"]
     for name in ("before", "after"):
-        kinds = [kind.get("$ref", kind.get("type")) for kind in entry[name]["oneOf"]]
-        assert kinds == ["#/components/schemas/Payment", "#/components/schemas/TicketPayment", "null"]
+        kinds = [kind.get("$ref", kind.get("type")) for kind in entry[name]["anyOf"]]
+        assert kinds == [*(f"#/components/schemas/{noun}" for noun in ("Payment", "TicketPayment", "Refund")), "null"]
 
 
 def test_the_errors_of_fields_are_typed(document):
@@ -217,6 +222,7 @@ FURTHER_ERRORS = {
     ("POST", "/payments/closings"): {"409"},
     ("PUT", "/payments/{payment_id}"): {"409"},
     ("DELETE", "/payments/{payment_id}"): {"409"},
+    ("POST", "/payments/{payment_id}/refunds"): {"409"},
     ("DELETE", "/payments/ticket-payments"): {"404"},
 }
 
@@ -280,6 +286,8 @@ def test_the_examples_of_requests_are_accepted(client, operations, add_payment):
     assert client.put(f"/payments/{payment_id}", json=body | {"transaction_id": "txn-2"}).status_code == 200
     body = operations["POST", "/payments/ticket-payments"]["requestBody"]["content"]["application/json"]["example"]
     assert client.post("/payments/ticket-payments", json=body | {"payment_id": payment_id}).status_code == 201
+    body = operations["POST", "/payments/{payment_id}/refunds"]["requestBody"]["content"]["application/json"]["example"]
+    assert client.post(f"/payments/{payment_id}/refunds", json=body).status_code == 201
     for path in ("/payments/cash-movements", "/payments/closings"):
         body = operations["POST", path]["requestBody"]["content"]["application/json"]["example"]
         assert client.post(path, json=body).status_code == 201
@@ -289,6 +297,8 @@ def test_the_examples_of_responses_have_the_real_fields(client, operations, add_
     client.post("/payments/closings", json={})
     payment_id = add_payment()
     link(payment_id, "ticket-1")
+    refund = {"amount": 1, "reason": "Cold soup", "ticket_id": "ticket-1"}
+    client.post(f"/payments/{payment_id}/refunds", json=refund | {"transaction_id": None})
     movement = operations["POST", "/payments/cash-movements"]["requestBody"]["content"]["application/json"]["example"]
     client.post("/payments/cash-movements", json=movement)
     client.post("/payments/closings", json={"counts": [{"method_id": CASH, "currency_id": EUR, "counted": 1}]})
@@ -303,6 +313,9 @@ def test_the_examples_of_responses_have_the_real_fields(client, operations, add_
         "/payments": "/payments",
         "/payments/{payment_id}": f"/payments/{payment_id}",
         "/payments/{payment_id}/history": f"/payments/{payment_id}/history",
+        "/payments/{payment_id}/refunds": f"/payments/{payment_id}/refunds",
+        "/payments/ticket-payments/balance/{ticket_id}":
+            f"/payments/ticket-payments/balance/ticket-1?currency_id={EUR}&total=52.40",
         "/payments/methods": "/payments/methods",
         "/payments/currencies": "/payments/currencies",
         "/payments/ticket-payments/by-ticket/{ticket_id}": "/payments/ticket-payments/by-ticket/ticket-1",

@@ -49,7 +49,10 @@ def plans_while(app, rows, insert_payments, monkeypatch):
             for number in range(5000)
         )
     )
-    rows.execute("INSERT INTO ticket_payment SELECT id, 'table-' || substr(transaction_id, 5), created_at FROM payment")
+    rows.execute(
+        "INSERT INTO ticket_payment (payment_id, ticket_id, linked_at) "
+        "SELECT id, 'table-' || substr(transaction_id, 5), created_at FROM payment"
+    )
     rows.execute(
         "INSERT INTO history (payment_id, at, request_id, action, after) "
         "SELECT id, created_at, 'request-1', 'created', '{}' FROM payment"
