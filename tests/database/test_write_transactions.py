@@ -21,21 +21,21 @@ def count_payments(app):
 
 
 @pytest.fixture
-def refunds(rows):
+def vouchers(rows):
     """Create a table whose rows refer to payments."""
     id_type = "TEXT" if rows.is_sqlite else "UUID"
     rows.execute(
-        f"CREATE TABLE refund (id INTEGER CONSTRAINT refund_pkey PRIMARY KEY, reason TEXT UNIQUE, "
+        f"CREATE TABLE voucher (id INTEGER CONSTRAINT voucher_pkey PRIMARY KEY, reason TEXT UNIQUE, "
         f"payment_id {id_type} NOT NULL REFERENCES payment (id), "
-        f"minor_units INTEGER CONSTRAINT refund_is_positive CHECK (minor_units > 0))"
+        f"minor_units INTEGER CONSTRAINT voucher_is_positive CHECK (minor_units > 0))"
     )
     return rows
 
 
-def test_another_child_of_a_payment_keeps_it_from_deletion(client, refunds, insert_payments):
+def test_another_child_of_a_payment_keeps_it_from_deletion(client, vouchers, insert_payments):
     insert_payments({})
-    (payment_id,) = refunds.all("SELECT id FROM payment")[0]
-    refunds.execute("INSERT INTO refund VALUES (1, 'cold soup', ?, 5)", payment_id)
+    (payment_id,) = vouchers.all("SELECT id FROM payment")[0]
+    vouchers.execute("INSERT INTO voucher VALUES (1, 'cold soup', ?, 5)", payment_id)
     response = client.delete(f"/payments/{ID}")
     assert response.status_code == 409
     assert "ticket" not in response.json["message"].lower()
@@ -45,46 +45,46 @@ def test_another_child_of_a_payment_keeps_it_from_deletion(client, refunds, inse
 @pytest.mark.parametrize(
     ("values", "constraint"),
     [
-        ("(1, 'b', {}, 1)", "refund_pkey"),
-        ("(2, 'a', {}, 1)", "refund_reason"),
-        ("(2, 'b', {}, 0)", "refund_is_positive"),
+        ("(1, 'b', {}, 1)", "voucher_pkey"),
+        ("(2, 'a', {}, 1)", "voucher_reason"),
+        ("(2, 'b', {}, 0)", "voucher_is_positive"),
     ],
     ids=["primary key", "unique column", "check"],
 )
-def test_a_violated_constraint_is_known_by_name(app, refunds, insert_payments, values, constraint):
+def test_a_violated_constraint_is_known_by_name(app, vouchers, insert_payments, values, constraint):
     insert_payments({})
-    (payment_id,) = refunds.all("SELECT id FROM payment")[0]
-    refunds.execute("INSERT INTO refund VALUES (1, 'a', ?, 1)", payment_id)
-    if not refunds.is_sqlite:
+    (payment_id,) = vouchers.all("SELECT id FROM payment")[0]
+    vouchers.execute("INSERT INTO voucher VALUES (1, 'a', ?, 1)", payment_id)
+    if not vouchers.is_sqlite:
         # Peewee names unique indexes without PostgreSQL's "_key".
-        refunds.execute("ALTER INDEX refund_reason_key RENAME TO refund_reason")
+        vouchers.execute("ALTER INDEX voucher_reason_key RENAME TO voucher_reason")
     attempts = []
 
     @database.write({constraint: lambda: Invalid(reason="taken")})
     def insert():
         attempts.append(1)
-        database.current.execute_sql(f"INSERT INTO refund VALUES {values.format(repr(str(payment_id)))}")
+        database.current.execute_sql(f"INSERT INTO voucher VALUES {values.format(repr(str(payment_id)))}")
 
     with app.app_context(), pytest.raises(Invalid):
         insert()
     assert len(attempts) == 1
 
 
-def test_another_unique_constraint_is_not_retried(app, refunds, insert_payments):
+def test_another_unique_constraint_is_not_retried(app, vouchers, insert_payments):
     insert_payments({})
-    (payment_id,) = refunds.all("SELECT id FROM payment")[0]
+    (payment_id,) = vouchers.all("SELECT id FROM payment")[0]
     attempts = []
 
     @database.write({"payment_transaction_id": database.RetryWrite})
     def insert_twice():
         attempts.append(1)
         for number in (1, 2):
-            database.current.execute_sql(f"INSERT INTO refund VALUES ({number}, 'a', '{payment_id}', 1)")
+            database.current.execute_sql(f"INSERT INTO voucher VALUES ({number}, 'a', '{payment_id}', 1)")
 
     with app.app_context(), pytest.raises(peewee.IntegrityError):
         insert_twice()
     assert len(attempts) == 1
-    assert refunds.all("SELECT * FROM refund") == []
+    assert vouchers.all("SELECT * FROM voucher") == []
 
 
 def test_a_payment_is_counted_where_it_is_recorded(app):
