@@ -23,8 +23,13 @@ pytestmark = pytest.mark.empty_database
 MOMENT = "2026-11-2{} 12:00:00.000000+00:00"
 COLUMNS_OF_HISTORY = "id, payment_id, at, user_id, request_id, action, before, after"
 # Each table with those of its columns that version 1.2 had.
-UNCHANGED = dict.fromkeys(["currency", "payment", "ticket_payment"], "*")
-UNCHANGED |= {"method": "id, name", "history": COLUMNS_OF_HISTORY}
+UNCHANGED = {
+    "currency": "*",
+    "payment": "id, method_id, currency_id, transaction_id, minor_units, version, created_at, changed_at",
+    "ticket_payment": "payment_id, ticket_id, linked_at",
+    "method": "id, name",
+    "history": COLUMNS_OF_HISTORY,
+}
 BODY = json.dumps({"method_id": CASH, "currency_id": EUR, "transaction_id": "", "amount": 12})
 
 
