@@ -60,6 +60,7 @@ class _Posting(msgspec.Struct, forbid_unknown_fields=True):
     currency_id: str
     business_date: str
     amount: Decimal
+    tip: Decimal
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -97,6 +98,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     difference: Decimal | None
     remaining: Decimal
     taken_out: Decimal
+    tips: Decimal
 
 
 class _User(msgspec.Struct, forbid_unknown_fields=True):
@@ -107,6 +109,7 @@ class _User(msgspec.Struct, forbid_unknown_fields=True):
     method_id: str
     currency_id: str
     takings: Decimal
+    tips: Decimal
 
 
 class _Last(msgspec.Struct, forbid_unknown_fields=True):
@@ -195,10 +198,11 @@ def _add_up(sums: dict[tuple[str, ...], Decimal], posting: _Posting) -> None:
         return
     key = posting.method_id, posting.currency_id
     amount = -posting.amount if posting.kind in NEGATIVE else posting.amount
-    added = {("line", AMOUNTS[posting.kind], *key): amount}
+    added = {("line", AMOUNTS[posting.kind], *key): amount, ("line", "tips", *key): posting.tip}
     if posting.kind in COUNTS:
         added["line", COUNTS[posting.kind], *key] = Decimal(1)
         added["user", _name_user(posting.user_id), *key] = posting.amount
+        added["tips", f"tips of {_name_user(posting.user_id)}", *key] = posting.tip
     for name, value in added.items():
         sums[name] = sums.get(name, Decimal(0)) + value
 
@@ -213,11 +217,13 @@ def _compare(sums: dict[tuple[str, ...], Decimal], last: _Last) -> None:
     stated: dict[tuple[str, ...], Decimal] = {}
     for line in last.lines:
         key = line.method_id, line.currency_id
-        for name in (*AMOUNTS.values(), *COUNTS.values()):
+        for name in (*AMOUNTS.values(), *COUNTS.values(), "tips"):
             stated["line", name, *key] = Decimal(getattr(line, name))
         _check_line(line)
     for user in last.users:
-        stated["user", _name_user(user.user_id), user.method_id, user.currency_id] = user.takings
+        name, key = _name_user(user.user_id), (user.method_id, user.currency_id)
+        stated["user", name, *key] = user.takings
+        stated["tips", f"tips of {name}", *key] = user.tips
     for total in sorted(sums.keys() | stated.keys()):
         if sums.get(total, Decimal(0)) != stated.get(total, Decimal(0)):
             _, of, method_id, currency_id = total

@@ -60,6 +60,7 @@ class _Posting(msgspec.Struct, frozen=True):
     currency_id: str
     business_date: str
     amount: msgspec.Raw
+    tip: msgspec.Raw
 
 
 def write_lines(number: int | None) -> Iterator[bytes]:
@@ -163,22 +164,22 @@ def _read_postings(number: int, found: Totals) -> Iterator[_Posting]:
     """Yield the postings of a closing, those of the first one after what was carried into it."""
     columns = [
         Posting.id, Posting.history_id, Posting.user_id, Posting.kind, Posting.method.cast("text"),
-        Posting.currency.cast("text"), Posting.business_date, Posting.minor_units,
+        Posting.currency.cast("text"), Posting.business_date, Posting.minor_units, Posting.tip_units,
     ]
     names = Names()
     # By the ids as they are stored.
     known: dict[tuple[str, str], tuple[str, str, int]] = {}
     for closing in [CARRIED, number] if number == 1 else [number]:
         for row in _read_rows(Posting, columns, closing):
-            posting_id, history_id, user_id, kind, method_id, currency_id, business_date, minor_units = row
+            posting_id, history_id, user_id, kind, method_id, currency_id, business_date, minor_units, tip_units = row
             stored = method_id, currency_id
             if stored not in known:
                 key = Key(UUID(method_id), UUID(currency_id))
                 line = found.lines.get(key) or names.make_line(key)
                 known[stored] = str(key.method_id), str(key.currency_id), line.decimals
             method, currency, decimals = known[stored]
-            amount = exact_number(format_amount(minor_units, decimals))
-            yield _Posting(posting_id, history_id, user_id, kind, method, currency, str(business_date), amount)
+            amounts = [exact_number(format_amount(amount, decimals)) for amount in (minor_units, tip_units)]
+            yield _Posting(posting_id, history_id, user_id, kind, method, currency, str(business_date), *amounts)
 
 
 def _read_rows(table: type[Table], columns: list[ColumnBase], number: int) -> Iterator[tuple[Any, ...]]:

@@ -1,7 +1,7 @@
 """Verifying: whether each row is as the history makes it, and each closing as it was sealed."""
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -10,7 +10,9 @@ import msgspec
 from peewee import JOIN
 
 from ..database import current
-from ..models import CashMovement, Closing, ClosingLine, Currency, History, OpenClosing, Payment, Posting, TicketPayment
+from ..models import (
+    CashMovement, Closing, ClosingLine, Currency, History, OpenClosing, Payment, Posting, Refund, TicketPayment,
+)
 from . import archives, totals
 from .archives import Header
 from .history import Action
@@ -106,6 +108,7 @@ class _Posted(NamedTuple):
     method_id: str
     currency_id: str
     minor_units: int
+    tip: int = 0
 
 
 class _Entry(NamedTuple):
@@ -128,6 +131,20 @@ class _Link(msgspec.Struct, frozen=True):
 
     payment_id: str
     ticket_id: str
+    share: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Refund(msgspec.Struct, frozen=True):
+    """A refund as the history shows it."""
+
+    id: str
+    payment_id: str
+    method_id: str
+    currency_id: str
+    amount: msgspec.Raw
+    reason: str | None
+    transaction_id: str | None
+    ticket_id: str | None
 
 
 class _Movement(msgspec.Struct, frozen=True):
@@ -143,6 +160,7 @@ class _Movement(msgspec.Struct, frozen=True):
 
 _decode_payment = msgspec.json.Decoder(RecordedPayment).decode
 _decode_link = msgspec.json.Decoder(_Link).decode
+_decode_refund = msgspec.json.Decoder(_Refund).decode
 _decode_movement = msgspec.json.Decoder(_Movement).decode
 
 
@@ -156,32 +174,67 @@ class _Stored(NamedTuple):
     version: int
     created_at: StoredTime
     changed_at: StoredTime
+    tip_units: int
+    refunded_units: int
+    allocated_units: int
+
+
+class _StoredLink(NamedTuple):
+    """A link as its row or the history has it."""
+
+    # None if not known.
+    linked_at: datetime | None
+    share: int | None
+
+
+class _StoredRefund(NamedTuple):
+    """A refund as its row or the history has it."""
+
+    id: str
+    method_id: str
+    minor_units: int
+    reason: str | None
+    transaction_id: str | None
+    ticket_id: str | None
+    user_id: str | None
+    at: StoredTime
+    closing: int
 
 
 def _check_payments(progress: Progress) -> Iterator[str]:
-    """Replay the history of each payment, and compare it with its row, its links and its postings."""
+    """Replay the history of each payment, and compare it with its row, links, refunds and postings."""
     decimals = {currency.id.hex: currency.decimals for currency in Currency.select()}
     payments = Payment.select(
         Payment.id.cast("text"), Payment.method.cast("text"), Payment.currency.cast("text"), Payment.transaction_id,
-        Payment.minor_units, Payment.version, Payment.created_at, Payment.changed_at,
+        Payment.minor_units, Payment.version, Payment.created_at, Payment.changed_at, Payment.tip_units,
+        Payment.refunded_units, Payment.allocated_units,
     )
     links = TicketPayment.select(
-        TicketPayment.payment.cast("text"), TicketPayment.ticket_id, TicketPayment.linked_at
+        TicketPayment.payment.cast("text"), TicketPayment.ticket_id, TicketPayment.linked_at, TicketPayment.share_units
+    )
+    refunds = Refund.select(
+        Refund.payment.cast("text"), Refund.id.cast("text"), Refund.method.cast("text"), Refund.minor_units,
+        Refund.reason, Refund.transaction_id, Refund.ticket_id, Refund.user_id, Refund.at, Refund.closing,
     )
     entries = _read_entries(History.payment_id.is_null(False), progress)
     streams = _align(
         _group((payment_id, entry) for payment_id, entry in entries),
         _group(_read_payment(row) for row in current.stream(payments.order_by(Payment.id))),
         _group(
-            (_strip(payment_id), (ticket_id, to_time(linked_at)))
-            for payment_id, ticket_id, linked_at in current.stream(links.order_by(TicketPayment.payment))
+            (_strip(payment_id), (ticket_id, _StoredLink(to_time(linked_at), share)))
+            for payment_id, ticket_id, linked_at, share in current.stream(links.order_by(TicketPayment.payment))
+        ),
+        _group(
+            (_strip(payment_id), _StoredRefund(_strip(refund_id), _strip_repeated(method_id), *others))
+            for payment_id, refund_id, method_id, *others in current.stream(refunds.order_by(Refund.payment, Refund.id))
         ),
     )
-    for payment_id, (found_entries, rows, found_links) in streams:
+    for payment_id, (found_entries, rows, found_links, found_refunds) in streams:
         replay = _Replay(payment_id, decimals)
         for entry in found_entries:
             yield from replay.apply(entry)
         yield from replay.compare(rows[0] if rows else None, dict(found_links))
+        yield from replay.compare_refunds(found_refunds)
 
 
 def _read_payment(row: tuple[Any, ...]) -> tuple[str, _Stored]:
@@ -195,7 +248,7 @@ def _read_entries(condition: Any, progress: Progress) -> Iterator[tuple[str, _En
         History.select(
             History.payment_id.cast("text"), History.id, History.closing, History.user_id, History.at, History.action,
             History.before, History.after, Posting.kind, Posting.method.cast("text"), Posting.currency.cast("text"),
-            Posting.minor_units, Posting.closing, Posting.user_id,
+            Posting.minor_units, Posting.tip_units, Posting.closing, Posting.user_id,
         )
         .join(Posting, JOIN.LEFT_OUTER, on=(Posting.history_id == History.id))
         .where(condition)
@@ -213,9 +266,9 @@ def _read_entries(condition: Any, progress: Progress) -> Iterator[tuple[str, _En
             if done % ENTRIES_PER_STEP == 0:
                 progress("Replaying the history", done, total)
         if kind is not None:
-            method_id, currency_id, minor_units, posted_closing, posted_by = posting
+            method_id, currency_id, minor_units, tip, posted_closing, posted_by = posting
             key = _strip_repeated(method_id), _strip_repeated(currency_id)
-            entry[1].postings.append(_Posted(kind, *key, minor_units))
+            entry[1].postings.append(_Posted(kind, *key, minor_units, tip))
             if (posted_closing, posted_by) != (closing, user_id):
                 entry[1].faults.append("a posting has another closing or user")
     if entry:
@@ -273,7 +326,8 @@ class _Replay:
     # None if not known.
     created_at: StoredTime | None = None
     changed_at: StoredTime | None = None
-    links: dict[str, datetime | None] = field(default_factory=dict)
+    links: dict[str, _StoredLink] = field(default_factory=dict)
+    refunds: dict[str, _StoredRefund] = field(default_factory=dict)
 
     def apply(self, entry: _Entry) -> Iterator[str]:
         """Apply the next entry; yield what is wrong with it."""
@@ -281,6 +335,7 @@ class _Replay:
         if self.is_deleted:
             yield f"{where}: the payment was deleted before"
         before, after = self._decode(entry)
+        made: list[_Posted] = []
         # Entries of earlier releases have no closing.
         at = entry.at if entry.closing else None
         match entry.action:
@@ -294,10 +349,14 @@ class _Replay:
                 self.changes += 1
                 self.changed_at = at
                 self.is_deleted = entry.action == Action.DELETED
-                if self.is_deleted and self.links:
-                    yield f"{where}: the payment was deleted while a ticket was linked to it"
+                if self.is_deleted and (self.links or self.refunds):
+                    yield f"{where}: the payment was deleted while it had tickets or refunds"
             case Action.LINKED | Action.UNLINKED:
                 yield from self._apply_link(entry, where)
+            case Action.REFUNDED | Action.REFUND_DELETED:
+                self.changes += 1
+                self.changed_at = at
+                made = yield from self._apply_refund(entry, where)
             case _:
                 yield f"{where}: no release has the action {entry.action!r}"
         if isinstance(before, RecordedPayment) or isinstance(after, RecordedPayment):
@@ -307,12 +366,12 @@ class _Replay:
         self.entries += 1
         yield from (f"{where}: {fault}" for fault in entry.faults)
         # What was posted before there were closings is in the postings `carried`.
-        expected = self._list_postings(before, after) if entry.closing else []
+        expected = (made or self._list_postings(before, after)) if entry.closing else []
         if sorted(entry.postings) != expected:
             yield f"{where}: its postings are {entry.postings or 'missing'}, and it makes {expected or 'none'}"
 
     def _decode(self, entry: _Entry) -> tuple[RecordedPayment | None, RecordedPayment | None]:
-        if entry.action in (Action.LINKED, Action.UNLINKED):
+        if entry.action not in (Action.CREATED, Action.CHANGED, Action.DELETED):
             return None, None
         return (
             None if entry.before is None else _decode_payment(entry.before),
@@ -323,18 +382,46 @@ class _Replay:
         link = _decode_link(entry.after or entry.before or "")
         if _strip(link.payment_id) != self.payment_id:
             yield f"{where}: it tells of another payment"
+        share = _read_minor_units(link.share) if isinstance(link.share, msgspec.Raw) else None
         if entry.action == Action.UNLINKED:
-            if link.ticket_id not in self.links and self.is_complete:
+            linked = self.links.pop(link.ticket_id, None)
+            if linked is None and self.is_complete:
                 yield f"{where}: the ticket {link.ticket_id!r} was not linked"
-            self.links.pop(link.ticket_id, None)
+            # A link from before there was a history has no share.
+            elif share != (linked.share if linked else None):
+                yield f"{where}: its share is not that of the link"
             return
         if link.ticket_id in self.links:
             yield f"{where}: the ticket {link.ticket_id!r} was linked before"
-        known = [linked_at for linked_at in self.links.values() if linked_at]
+        known = [linked.linked_at for linked in self.links.values() if linked.linked_at]
         is_known = entry.closing and self.is_complete and len(known) == len(self.links)
         # As links are made: each later than those that there are.
         later = max([to_time(entry.at), *(linked_at + timedelta.resolution for linked_at in known)])
-        self.links[link.ticket_id] = later if is_known else None
+        self.links[link.ticket_id] = _StoredLink(later if is_known else None, share)
+
+    def _apply_refund(self, entry: _Entry, where: str) -> Generator[str, None, list[_Posted]]:
+        """Apply a refund or its deletion; yield what is wrong with it, and return the postings that it makes."""
+        shown = _decode_refund(entry.after or entry.before or "")
+        minor_units = _read_minor_units(shown.amount)
+        method_id, currency_id = _strip(shown.method_id), _strip(shown.currency_id)
+        refund = _StoredRefund(
+            _strip(shown.id), method_id, minor_units, shown.reason, shown.transaction_id, shown.ticket_id,
+            entry.user_id, entry.at, entry.closing,
+        )
+        if _strip(shown.payment_id) != self.payment_id:
+            yield f"{where}: it tells of another payment"
+        if self.shown and _strip(self.shown.currency_id) != currency_id:
+            yield f"{where}: the refund has another currency than the payment"
+        if entry.action == Action.REFUNDED:
+            if refund.id in self.refunds:
+                yield f"{where}: the refund was made before"
+            self.refunds[refund.id] = refund
+            return [_Posted(Kind.REFUND.value, method_id, currency_id, -minor_units)]
+        made = self.refunds.pop(refund.id, None)
+        # Another user may delete it, later.
+        if made is None or made[:6] != refund[:6]:
+            yield f"{where}: it deletes another refund than was made"
+        return [_Posted(Kind.CORRECTION.value, method_id, currency_id, minor_units)]
 
     def _list_postings(self, before: RecordedPayment | None, after: RecordedPayment | None) -> list[_Posted]:
         """Return the postings that a change of the payment makes, in order."""
@@ -342,17 +429,20 @@ class _Replay:
             return [] if after is None else [self._post(Kind.PAYMENT, after, 1)]
         if after is None:
             return [self._post(Kind.CORRECTION, before, -1)]
-        sums: dict[tuple[str, str, str], int] = {}
+        sums: dict[tuple[str, str, str], tuple[int, int]] = {}
         for posted in (self._post(Kind.CORRECTION, before, -1), self._post(Kind.CORRECTION, after, 1)):
-            sums[posted[:3]] = sums.get(posted[:3], 0) + posted.minor_units
-        return sorted(_Posted(*key, minor_units) for key, minor_units in sums.items() if minor_units)
+            minor_units, tip = sums.get(posted[:3], (0, 0))
+            sums[posted[:3]] = minor_units + posted.minor_units, tip + posted.tip
+        return sorted(_Posted(*key, *amounts) for key, amounts in sums.items() if any(amounts))
 
     def _post(self, kind: Kind, shown: RecordedPayment, sign: int) -> _Posted:
         currency_id = _strip_repeated(shown.currency_id)
-        minor_units = sign * _to_minor_units(shown.amount, self.decimals[currency_id])
-        return _Posted(kind.value, _strip_repeated(shown.method_id), currency_id, minor_units)
+        decimals = self.decimals[currency_id]
+        minor_units = sign * _to_minor_units(shown.amount, decimals)
+        tip = sign * _to_minor_units(shown.tip, decimals) if isinstance(shown.tip, msgspec.Raw) else 0
+        return _Posted(kind.value, _strip_repeated(shown.method_id), currency_id, minor_units, tip)
 
-    def compare(self, row: _Stored | None, links: dict[str, datetime]) -> Iterator[str]:
+    def compare(self, row: _Stored | None, links: dict[str, _StoredLink]) -> Iterator[str]:
         """Yield how the payment's row and its links differ from what the history says."""
         where = f"payment {self.payment_id}"
         if row is None:
@@ -365,18 +455,41 @@ class _Replay:
             yield from (f"{where}: {fault}" for fault in self._compare_row(row))
         yield from (f"{where}: {fault}" for fault in self._compare_links(links))
 
-    def _compare_links(self, links: dict[str, datetime]) -> Iterator[str]:
-        for ticket_id, linked_at in self.links.items():
-            if ticket_id not in links:
+    def _compare_links(self, links: dict[str, _StoredLink]) -> Iterator[str]:
+        for ticket_id, made in self.links.items():
+            found = links.get(ticket_id)
+            if found is None:
                 yield f"its link to the ticket {ticket_id!r} is missing"
-            elif linked_at and links[ticket_id] != linked_at:
-                yield f"linked_at of its ticket {ticket_id!r} is {links[ticket_id]}, and should be {linked_at}"
-        for ticket_id in links:
-            if ticket_id not in self.links and self.is_complete:
+                continue
+            if made.linked_at and found.linked_at != made.linked_at:
+                yield f"linked_at of its ticket {ticket_id!r} is {found.linked_at}, and should be {made.linked_at}"
+            if found.share != made.share:
+                yield f"share_units of its ticket {ticket_id!r} is {found.share}, and its history says {made.share}"
+        for ticket_id, found in links.items():
+            if ticket_id not in self.links and (self.is_complete or found.share is not None):
                 yield f"no entry of the history links the ticket {ticket_id!r}"
 
+    def compare_refunds(self, rows: Iterable[_StoredRefund]) -> Iterator[str]:
+        """Yield how the rows of the payment's refunds differ from what the history says."""
+        made = dict(self.refunds)
+        for row in rows:
+            expected = made.pop(row.id, None)
+            if expected is None:
+                yield f"refund {row.id}: no entry of the history makes it"
+            elif expected != row:
+                for name, value, stored in zip(row._fields, expected, row):
+                    if value != stored:
+                        yield f"refund {row.id}: {name} is {stored}, and its history says {value}"
+        for refund_id in made:
+            yield f"refund {refund_id}: its row is missing"
+
     def _compare_row(self, row: _Stored) -> Iterator[str]:
-        known: dict[str, Any] = {"version": FIRST_VERSION + self.changes}
+        known: dict[str, Any] = {
+            "version": FIRST_VERSION + self.changes,
+            "tip_units": 0,
+            "refunded_units": sum(refund.minor_units for refund in self.refunds.values()),
+            "allocated_units": sum(link.share or 0 for link in self.links.values()),
+        }
         if self.created_at:
             known["created_at"] = self.created_at
         if self.changed_at:
@@ -384,6 +497,7 @@ class _Replay:
         if self.shown:
             posted = self._post(Kind.PAYMENT, self.shown, 1)
             known |= posted._asdict() | {"transaction_id": self.shown.transaction_id}
+            known["tip_units"] = known.pop("tip")
             del known["kind"]
         expected = row._replace(**known)
         if expected != row:
@@ -398,6 +512,11 @@ def _to_minor_units(amount: msgspec.Raw, decimals: int) -> int:
     if len(fraction) != decimals:
         raise ValueError(f"the amount {whole}.{fraction} has not {decimals} decimals")
     return int(whole + fraction)
+
+
+def _read_minor_units(amount: msgspec.Raw) -> int:
+    """Return an amount that has exactly its currency's decimals in minor units, whatever currency that is."""
+    return int(bytes(amount).replace(b".", b""))
 
 
 def _check_cash_movements() -> Iterator[str]:
@@ -446,21 +565,32 @@ def _check_postings() -> Iterator[str]:
     orphan = orphans.where(History.id.is_null() & (Posting.kind != Kind.CARRIED.value)).order_by(Posting.id)
     for (posting_id,) in orphan.limit(1).tuples():
         yield f"posting {posting_id}: its entry of the history is missing"
-    paid = Payment.select(Payment.method, Payment.currency, *sum_halves(Payment.minor_units))
-    sums = {
-        Key(method_id, currency_id): join_halves(high, low)
-        for method_id, currency_id, high, low in paid.group_by(Payment.method, Payment.currency).tuples()
-    }
-    posted: dict[Key, int] = {}
-    kinds = [kind.value for kind in (Kind.PAYMENT, Kind.CORRECTION, Kind.CARRIED)]
+    kinds = [kind.value for kind in (Kind.PAYMENT, Kind.CORRECTION, Kind.REFUND, Kind.CARRIED)]
+    posted: dict[Key, tuple[int, int]] = {}
     for _, found in totals.sum_postings(Posting.kind.in_(kinds)):
-        posted[found.key] = posted.get(found.key, 0) + found.minor_units
+        minor_units, tip = posted.get(found.key, (0, 0))
+        posted[found.key] = minor_units + found.minor_units, tip + found.tip_units
+    sums = _sum_payments()
     for key in sorted(sums.keys() | posted.keys()):
-        if sums.get(key, 0) != posted.get(key, 0):
-            yield (
-                f"the payments by method {key.method_id} in currency {key.currency_id} add up to {sums.get(key, 0)} "
-                f"minor units, and their postings to {posted.get(key, 0)}"
-            )
+        paid, in_postings = sums.get(key, (0, 0)), posted.get(key, (0, 0))
+        where = f"by method {key.method_id} in currency {key.currency_id}"
+        for name, one, other in zip(("payments less refunds", "tips"), paid, in_postings):
+            if one != other:
+                yield f"the {name} {where} add up to {one} minor units, and their postings to {other}"
+
+
+def _sum_payments() -> dict[Key, tuple[int, int]]:
+    """Return what payments less refunds add up to by method and currency, and their tips."""
+    sums: dict[Key, tuple[int, int]] = {}
+    halves = [*sum_halves(Payment.minor_units), *sum_halves(Payment.tip_units)]
+    paid = Payment.select(Payment.method, Payment.currency, *halves).group_by(Payment.method, Payment.currency)
+    for method_id, currency_id, high, low, high_tip, low_tip in paid.tuples():
+        sums[Key(method_id, currency_id)] = join_halves(high, low), join_halves(high_tip, low_tip)
+    refunded = Refund.select(Refund.method, Payment.currency, *sum_halves(Refund.minor_units)).join(Payment)
+    for method_id, currency_id, high, low in refunded.group_by(Refund.method, Payment.currency).tuples():
+        minor_units, tip = sums.get(Key(method_id, currency_id), (0, 0))
+        sums[Key(method_id, currency_id)] = minor_units - join_halves(high, low), tip
+    return sums
 
 
 # Closings.

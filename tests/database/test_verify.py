@@ -30,10 +30,17 @@ def close_two_days(client):
             body = payment(method_id=method, currency_id=currency, transaction_id="", amount=Decimal(amount))
             ids.append(client.post("/payments", json=body).json["id"])
         for ticket in ("t-1", "t-2", "t-3"):
-            client.post("/payments/ticket-payments", json={"payment_id": ids[0], "ticket_id": ticket})
+            body = {"payment_id": ids[0], "ticket_id": ticket, "amount": Decimal("5.00")}
+            assert client.post("/payments/ticket-payments", json=body).status_code == 201
         client.delete(f"/payments/ticket-payments?paymentId={ids[0]}&ticketId=t-2")
-        moved = payment(method_id=CREDIT_CARD, transaction_id="", amount=Decimal("46.00"))
+        moved = payment(method_id=CREDIT_CARD, transaction_id="", amount=Decimal("46.00"), tip=Decimal("0.50"))
         assert client.put(f"/payments/{ids[0]}", json=moved).status_code == 200
+        refunds = f"/payments/{ids[0]}/refunds"
+        for amount in ("7.00", "3.00"):
+            body = {"amount": Decimal(amount), "reason": "soup", "method_id": CASH, "transaction_id": "txn-7"}
+            response = client.post(refunds, json=body | {"ticket_id": "t-3"})
+            assert response.status_code == 201
+        assert client.delete(f"{refunds}/{response.json['id']}").status_code == 204
         assert client.delete(f"/payments/{ids[4]}").status_code == 204
         for kind in ("paid_in", "paid_out"):
             body = {"kind": kind, "method_id": CASH, "currency_id": EUR, "amount": Decimal("5.00"), "reason": "rolls"}

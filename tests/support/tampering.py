@@ -17,6 +17,7 @@ SEALED = {
     "cash_movement": "closing = 2",
     "payment": "TRUE",
     "ticket_payment": "TRUE",
+    "refund": "TRUE",
     "open_closing": "TRUE",
 }
 
