@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from time import sleep
 from typing import Any
+from uuid import UUID
 
 from ..support.migrating import migrate_new
 from ..support.payments import BITCOIN_LIGHTNING, BTC, CASH, CREDIT_CARD, EUR
@@ -27,6 +28,8 @@ from ..support.rows import Rows
 from ..support.server import Server
 from ..support.tokens import SECRET
 
+DECIMALS = {EUR: 2, BTC: 8}
+MINOR_UNIT = Decimal(1)
 TILLS = 8
 TABLES = 20
 RUNS = ["sqlite", "postgresql", "postgresql restarted"]
@@ -40,6 +43,7 @@ class Ledger:
 
     payments: dict[str, dict[str, Any]] = field(default_factory=dict)
     links: list[tuple[str, str]] = field(default_factory=list)
+    refunds: dict[str, str] = field(default_factory=dict)
     transactions: list[str] = field(default_factory=list)
     repeated: int = 0
     wrong_answers: list[Any] = field(default_factory=list)
@@ -48,13 +52,14 @@ class Ledger:
         """Take in what another till knows."""
         self.payments |= other.payments
         self.links += other.links
+        self.refunds |= other.refunds
         self.transactions += other.transactions
         self.repeated += other.repeated
         self.wrong_answers += other.wrong_answers
 
 
 class Till:
-    """A client that pays and links until the end of the run and records the responses."""
+    """A client that pays, links and refunds until the end of the run and records the responses."""
 
     def __init__(self, number: int, seed: int, box: "Box") -> None:
         self.number, self.box, self.ledger = number, box, Ledger()
@@ -62,29 +67,39 @@ class Till:
         self.keys = (f"till-{number}-key-{count}" for count in itertools.count())
 
     def work(self) -> None:
-        """Pay, with a link or two to tickets for each payment, until the box is about to close."""
+        """Pay, with links to a few tickets for each payment and some refunds, until the box is about to close."""
         for count in itertools.count():
             if self.box.closing.is_set():
                 return
             payment_id = self.pay(self.random.choice(["", f"till-{self.number}-{count}"]))
-            tables = self.random.sample(range(TABLES), self.random.choice([1, 1, 2]))
-            for table in tables if payment_id else []:
-                self.link(payment_id, f"table-{table}")
+            if payment_id:
+                linked = {ticket_id for found, ticket_id in self.ledger.links[-1:] if found == payment_id}
+                tables = self.random.sample(range(TABLES), self.random.choice([1, 1, 2]))
+                for ticket_id in {f"table-{table}" for table in tables} - linked:
+                    self.link(payment_id, ticket_id)
+                if self.random.random() < 1 / 4:
+                    self.refund(payment_id)
 
     def pay(self, transaction_id: str) -> str | None:
         """Post a payment; return its id, None if that is not known."""
-        currency, decimals = self.random.choice([(EUR, 2), (BTC, 8)])
+        currency, decimals = self.random.choice([*DECIMALS.items()])
         body = {
             "method_id": self.random.choice([CASH, CREDIT_CARD, BITCOIN_LIGHTNING]),
             "currency_id": currency,
             "transaction_id": transaction_id,
-            "amount": Decimal(self.random.randrange(10**15)).scaleb(-decimals),
+            "amount": Decimal(self.random.randrange(4, 10**15)).scaleb(-decimals),
         }
+        if self.random.random() < 1 / 2:
+            body["tip"] = MINOR_UNIT.scaleb(-decimals)
         # Some tills use no keys. A 409 tells them that their payment is recorded.
         keyed = not transaction_id or self.random.random() < 1 / 2
-        status, answer = self.send("/payments", body, {"Idempotency-Key": next(self.keys)} if keyed else {})
+        tickets = [{"ticket_id": "table-0", "amount": MINOR_UNIT.scaleb(-decimals)}]
+        # Without a key, a till whose payment was recorded before does not learn its id.
+        with_tickets = body | {"tickets": tickets if keyed and self.random.random() < 1 / 2 else []}
+        status, answer = self.send("/payments", with_tickets, {"Idempotency-Key": next(self.keys)} if keyed else {})
         if status == 201:
             self.ledger.payments[answer["id"]] = body
+            self.ledger.links += [(answer["id"], ticket["ticket_id"]) for ticket in with_tickets["tickets"]]
             return answer["id"]
         if status == 409 and not keyed:
             self.ledger.transactions.append(transaction_id)
@@ -94,10 +109,22 @@ class Till:
 
     def link(self, payment_id: str, ticket_id: str) -> None:
         """Link a payment to a ticket."""
-        body = {"payment_id": payment_id, "ticket_id": ticket_id}
+        body: dict[str, Any] = {"payment_id": payment_id, "ticket_id": ticket_id}
+        if self.random.random() < 1 / 2:
+            body["amount"] = Decimal(0)
         status, answer = self.send("/payments/ticket-payments", body, {"Idempotency-Key": next(self.keys)})
         if status == 201:
             self.ledger.links.append((payment_id, ticket_id))
+        else:
+            self.ledger.wrong_answers.append((body, status, answer))
+
+    def refund(self, payment_id: str) -> None:
+        """Refund the smallest amount of a payment, by any method."""
+        decimals = DECIMALS[self.ledger.payments[payment_id]["currency_id"]]
+        body = {"amount": MINOR_UNIT.scaleb(-decimals), "method_id": self.random.choice([CASH, CREDIT_CARD])}
+        status, answer = self.send(f"/payments/{payment_id}/refunds", body, {"Idempotency-Key": next(self.keys)})
+        if status == 201:
+            self.ledger.refunds[answer["id"]] = payment_id
         else:
             self.ledger.wrong_answers.append((body, status, answer))
 
@@ -201,9 +228,9 @@ def run(engine: str, kills: int, seed: int) -> str:
         check(box, ledger)
         verify(box, {closing.result()[1]["number"] for closing in closings if (closing.result() or [0])[0] == 201})
     return (
-        f"{engine}, seed {seed}, {kills} kills: {len(ledger.payments)} payments and {len(ledger.links)} links were "
-        f"acknowledged and are there, {len(ledger.transactions)} retries were answered 409, "
-        f"{ledger.repeated} requests went unanswered or got 503 and were sent again"
+        f"{engine}, seed {seed}, {kills} kills: {len(ledger.payments)} payments, {len(ledger.links)} links and "
+        f"{len(ledger.refunds)} refunds were acknowledged and are there, {len(ledger.transactions)} retries were "
+        f"answered 409, {ledger.repeated} requests went unanswered or got 503 and were sent again"
     )
 
 
@@ -235,6 +262,10 @@ def check(box: Box, ledger: Ledger) -> None:
     created = "SELECT count(*), count(DISTINCT payment_id) FROM history WHERE action = 'created'"
     assert rows.all(created) == [(len(listed), len(listed))]
     assert rows.all("SELECT count(*) FROM history WHERE action = 'linked'") == [(len(linked),)]
+    refunds = {str(UUID(str(refund_id))): str(UUID(str(payment_id))) for refund_id, payment_id in rows.all(
+        "SELECT id, payment_id FROM refund"
+    )}
+    assert refunds == ledger.refunds
     if rows.is_sqlite:
         assert rows.all("PRAGMA integrity_check") == [("ok",)]
         assert rows.all("PRAGMA foreign_key_check") == []
