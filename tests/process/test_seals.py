@@ -146,7 +146,9 @@ def test_files_are_verified_without_the_database(closed, files, tmp_path):
     ("old", "new", "fault"),
     [
         ('"amount":-5.00', '"amount":-6.00', "paid_out, method {cash}, currency {eur}: the total is 5.00"),
-        ('"amount":45.50}', '"amount":45.51}', "payments, method {cash}"),
+        ('"amount":45.50,"tip":', '"amount":45.51,"tip":', "payments, method {cash}"),
+        ('"tip":0.00', '"tip":0.01', "tips, method {cash}"),
+        ('"tips":', '"tips":1', "tips, method {cash}"),
         ('"expected":', '"expected":1', "expected, method {cash}"),
         ('"takings":', '"takings":1', "user 12, method {cash}"),
         ('"entries":4', '"entries":5', "it has 4 entries, and its last line says 5"),
