@@ -105,8 +105,10 @@ def create_payment(payment):
     The response is sent once the payment is on the disk. If the transaction_id is absent, null or blank, the payment's
     own id is used. With tickets, the payment and its links are recorded together, or nothing is.
     """
-    tickets = [TicketShare(**ticket) for ticket in payment.pop("tickets", None) or []]
-    payment_id = store.ticket_payments.pay(tickets, **payment, caller=request_state().caller)
+    # Not popped: the view may run again.
+    tickets = [TicketShare(**ticket) for ticket in payment.get("tickets") or []]
+    fields = {name: value for name, value in payment.items() if name != "tickets"}
+    payment_id = store.ticket_payments.pay(tickets, **fields, caller=request_state().caller)
     return {"id": payment_id, "message": "Payment added successfully"}
 
 

@@ -3,6 +3,9 @@ from decimal import Decimal
 
 import pytest
 
+from payments_service import store
+from payments_service.database import RetryWrite
+
 from ..support.engines import on_one_engine
 from ..support.history import history_of
 from ..support.payments import BTC, CASH, CREDIT_CARD, EUR, UNKNOWN, payment
@@ -151,6 +154,22 @@ def test_a_retry_with_tickets_pays_and_links_once(client, pay):
     assert (second.data, second.headers["Idempotency-Replayed"]) == (first.data, "true")
     assert pay("165.00", ("T1", "99.00"), headers=headers).status_code == 422
     assert len(client.get(f"{LINKS}/by-ticket/T1").json) == 1
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "key-1"}], ids=["no key", "key"])
+def test_a_write_that_runs_again_links_its_tickets(client, pay, monkeypatch, headers):
+    attempts, add = [], store.payments.add
+
+    def fail_once(**values):
+        attempts.append(values)
+        if len(attempts) == 1:
+            raise RetryWrite
+        return add(**values)
+
+    monkeypatch.setattr(store.payments, "add", fail_once)
+    payment_id = pay("165.00", ("T1", "100.00"), headers=headers).json["id"]
+    assert len(attempts) == 2
+    assert [found["ticket_id"] for found in client.get(f"{LINKS}/by-payment/{payment_id}").json] == ["T1"]
 
 
 def test_a_ticket_has_what_remains_of_its_total(client, pay):
