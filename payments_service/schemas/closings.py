@@ -100,6 +100,7 @@ JOURNAL_EXAMPLE = [
         "method": "Cash",
         "currency": "EUR",
         "amount": PAYMENT_EXAMPLE["amount"],
+        "tip": Decimal("4.50"),
         "reason": None,
     }
 ]
@@ -301,6 +302,7 @@ class JournalEntrySchema(ResponseSchema):
     method = fields.String(required=True)
     currency = fields.String(required=True)
     amount = Amount(required=True, metadata={"description": "Signed: what is refunded or paid out is negative"})
+    tip = Amount(required=True, metadata={"description": "Signed: what of payments and corrections is a tip"})
     reason = fields.String(
         required=True, allow_none=True, metadata={"description": "Of a refund, and of cash paid in or out"}
     )

@@ -17,12 +17,15 @@ from .totals import Key, Line, Names
 
 COLUMNS = [
     Posting.id, Posting.business_date, Posting.user_id, Posting.method, Posting.currency, Posting.minor_units,
-    History.at, History.action, History.payment_id, History.before, History.after,
+    Posting.tip_units, History.at, History.action, History.payment_id, History.before, History.after,
 ]
 
 
 class JournalEntry(msgspec.Struct, frozen=True):
-    """A posting as the API shows it. `payment_id` and what follows from it are a payment's, `reason` a movement's."""
+    """A posting as the API shows it. `payment_id` and what follows from it are a payment's, `reason` a movement's.
+
+    `tip` is signed: what of a payment or a correction is a tip. It may change when `amount` is zero.
+    """
 
     at: str
     business_date: str
@@ -34,6 +37,7 @@ class JournalEntry(msgspec.Struct, frozen=True):
     method: str
     currency: str
     amount: msgspec.Raw
+    tip: msgspec.Raw
     reason: str | None
 
 
@@ -78,16 +82,17 @@ def _iterate(size: int, number: int, after: int) -> Iterator[Page[JournalEntry]]
 
 def _show(number: int, rows: list[tuple[Any, ...]]) -> list[JournalEntry]:
     names, lines = Names(), _read_names(number)
-    tickets = _read_tickets({row[8] for row in rows if row[8]})
+    tickets = _read_tickets({row[9] for row in rows if row[9]})
     return [_make_entry(row, names, lines, tickets) for row in rows]
 
 
 def _make_entry(
     row: tuple[Any, ...], names: Names, lines: dict[Key, Line], tickets: dict[UUID, list[str]]
 ) -> JournalEntry:
-    _, business_date, user_id, method_id, currency_id, minor_units, at, action, payment_id, before, after = row
+    _, business_date, user_id, method_id, currency_id, *amounts, at, action, payment_id, before, after = row
     key = Key(method_id, currency_id)
     line = lines.get(key) or lines.setdefault(key, names.make_line(key))
+    amount, tip = (exact_number(format_amount(units, line.decimals)) for units in amounts)
     recorded = _decoder.decode(after or before or "{}")
     return JournalEntry(
         at=at.isoformat(),
@@ -99,7 +104,8 @@ def _make_entry(
         tickets=tickets.get(payment_id, []),
         method=line.method_name,
         currency=line.currency_acronym,
-        amount=exact_number(format_amount(minor_units, line.decimals)),
+        amount=amount,
+        tip=tip,
         reason=recorded.reason,
     )
 

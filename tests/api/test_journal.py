@@ -10,7 +10,7 @@ from payments_service.web import streaming
 from ..support.closings import CLOSINGS, MOVEMENTS, NEXT, close
 from ..support.payments import CASH, CREDIT_CARD, EUR, payment
 
-HEADER = "at,business_date,user_id,action,payment_id,transaction_id,tickets,method,currency,amount,reason"
+HEADER = "at,business_date,user_id,action,payment_id,transaction_id,tickets,method,currency,amount,tip,reason"
 
 
 @pytest.fixture
@@ -66,6 +66,16 @@ def test_the_journal_adds_up_to_the_lines(client, day):
         sums[entry["method"]] = sums.get(entry["method"], 0) + entry["amount"]
     lines = client.get(f"{CLOSINGS}/1").json["lines"]
     assert sums == {line["method"]: line["expected"] for line in lines}
+
+
+def test_the_journal_has_the_tip_of_each_change(client, add_payment):
+    payment_id = add_payment(tip=Decimal("4.50"))
+    client.post(f"/payments/{payment_id}/refunds", json={"amount": Decimal("1.50")})
+    client.put(f"/payments/{payment_id}", json=payment(transaction_id="", tip=3))
+    changes = [("45.50", "4.50"), ("-1.50", "0.00"), ("0.00", "-1.50")]
+    assert [(str(entry["amount"]), str(entry["tip"])) for entry in client.get(f"{NEXT}/postings").json] == changes
+    rows = csv.DictReader(io.StringIO(client.get(f"{NEXT}/postings?format=csv").text))
+    assert [(row["amount"], row["tip"]) for row in rows] == changes
 
 
 @pytest.mark.parametrize(("query", "accept"), [("format=csv", None), ("", "text/csv"), ("", "text/csv, */*;q=0.1")])
