@@ -55,9 +55,11 @@ def post(server, path, body):
     return response
 
 
-def sell(server, amount, method=CASH, currency=EUR):
+def sell(server, amount, method=CASH, currency=EUR, tip=None):
     """Record a payment and return its id."""
-    body = payment(method_id=method, currency_id=currency, transaction_id="", amount=Decimal(amount))
+    body = payment(
+        method_id=method, currency_id=currency, transaction_id="", amount=Decimal(amount), tip=tip and Decimal(tip)
+    )
     return post(server, "/payments", body)["id"]
 
 
@@ -140,6 +142,45 @@ def test_takings_are_shown_as_bars_and_as_a_table(server, page):
     assert "Bitcoin Lightning 0.00012345" in shown
     widths = page.run("[...document.querySelectorAll('#takings .bar rect')].map(bar => bar.getAttribute('width'))")
     assert widths == ["100%", "92.5%", "100%"]
+
+
+@in_a_browser
+def test_tips_are_shown_by_line_method_and_user(server, page):
+    sell(server, "32.80")
+    sell(server, "45.50", tip="4.50")
+    sell(server, "165.00", CREDIT_CARD, tip="6.00")
+    page.show(address_of(server))
+    page.has("#takings", "Payments Corrections Refunds Takings Tips Cash 78.30 (2) 0.00 (0) 0.00 (0) 78.30 4.50")
+    page.has("#takings", "User 12 243.30 (3) 0.00 (0) 0.00 (0) 243.30 10.50")
+    number = close(server)
+    sell(server, "165.00", CREDIT_CARD, tip="6.00")
+    for fragment, title in (("#closing-next", "X report"), (f"#closing-{number}", "Z report")):
+        page.show(address_of(server, fragment))
+        page.has("#report", title)
+        shown = page.read("#report")
+        assert "of which tips" in shown and "Tips in the takings 6.00" in shown
+        assert "User 12 Credit Card EUR 165.00 6.00" in shown
+
+
+@in_a_browser
+def test_nothing_is_said_of_tips_where_there_are_none(server, page):
+    sell(server, "45.50")
+    page.show(address_of(server))
+    page.has("#takings", "Takings Cash 45.50")
+    assert "tips" not in page.read("body").lower()
+    page.show(address_of(server, "#closing-next"))
+    page.has("#report", "User 12 Cash EUR 45.50")
+    assert "tips" not in page.read("body").lower()
+
+
+@in_a_browser
+def test_a_refund_is_shown_in_the_takings_and_the_reports(server, page):
+    post(server, f"/payments/{sell(server, '45.50', CREDIT_CARD)}/refunds", {"amount": Decimal("5.50")})
+    page.show(address_of(server))
+    page.has("#takings", "Credit Card 45.50 (1) 0.00 (0) 5.50 (1) 40.00")
+    page.has("#open", "less refunds (1) 5.50 Expected 40.00")
+    page.show(address_of(server, f"#closing-{close(server)}"))
+    page.has("#report", "less refunds (1) 5.50 Expected 40.00")
 
 
 @in_a_browser
@@ -490,7 +531,7 @@ def test_older_closings_are_shown_on_demand(server, page):
 @pytest.mark.parametrize("width", [390, 768, 1280])
 def test_nothing_scrolls_sideways(server, page, width):
     for amount in ("9999999999999.99", "99999999999999.99"):
-        payment_id = sell(server, amount)
+        payment_id = sell(server, amount, tip=amount)
     sell(server, "92233720368.54775807", BITCOIN_LIGHTNING, BTC)
     post(server, "/payments/ticket-payments", {"payment_id": payment_id, "ticket_id": "x" * 255})
     body = {"kind": "paid_in", "method_id": CASH, "currency_id": EUR, "amount": Decimal("0.01"), "reason": "y" * 255}

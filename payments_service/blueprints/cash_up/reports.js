@@ -24,6 +24,11 @@ function takingsOf(line) {
     return add([line.payments, line.corrections, negate(line.refunds)]);
 }
 
+// A restaurant without tips sees nothing of them. A corrected tip may be negative.
+function hasTips(lines) {
+    return lines.some((line) => sign(line.tips));
+}
+
 export function describeDifference(amount) {
     if (amount === null) {
         return say("notCounted");
@@ -46,6 +51,7 @@ function makeLine(line) {
         closed && line.counted !== null && ["differenceLine", describeDifference(line.difference)],
         closed && line.cash && ["remainingLine", line.remaining],
         closed && line.cash && ["takenOutLine", line.taken_out],
+        hasTips([line]) && ["tipsLine", line.tips],
     ].filter(Boolean);
     const row = ([name, amount, count]) => make(
         "tr",
@@ -56,12 +62,21 @@ function makeLine(line) {
     return make("table", {class: "line"}, make("caption", {}, nameLine(line)), make("tbody", {}, ...rows.map(row)));
 }
 
+function nameTotals(lines) {
+    const totals = {
+        currency: lines[0].currency,
+        total: add(lines.map(takingsOf)),
+        tips: add(lines.map((line) => line.tips)),
+    };
+    return say(hasTips(lines) ? "takingsAndTips" : "takingsTotal", totals);
+}
+
 // Return the lines of an open or a past closing, with the takings of each currency.
 export function makeLines(lines) {
     const parts = [...groupBy(lines, (line) => line.currency_id).values()].map((group) => make(
         "div",
         {class: "currency"},
-        make("h3", {}, say("takingsTotal", {currency: group[0].currency, total: add(group.map(takingsOf))})),
+        make("h3", {}, nameTotals(group)),
         make("div", {class: "lines"}, ...group.map(makeLine)),
     ));
     return make("div", {class: "currencies"}, ...(parts.length ? parts : [note(say("noLines"))]));
@@ -70,10 +85,15 @@ export function makeLines(lines) {
 const USER_COLUMNS = [
     {text: "user"}, {text: "method"}, {text: "currency"}, {text: "takingsColumn", type: "amount"},
 ];
+const TIPS_COLUMN = {text: "tips", type: "amount"};
 
 export function makeUsers(users) {
-    const rows = users.map((line) => [nameUser(line.user_id), line.method, line.currency, line.takings]);
-    return rows.length ? makeTable(say("byUser"), USER_COLUMNS, rows) : null;
+    const tips = hasTips(users);
+    const columns = tips ? [...USER_COLUMNS, TIPS_COLUMN] : USER_COLUMNS;
+    const rows = users.map((line) => [
+        nameUser(line.user_id), line.method, line.currency, line.takings, ...tips ? [line.tips] : [],
+    ]);
+    return rows.length ? makeTable(say("byUser"), columns, rows) : null;
 }
 
 const MOVEMENT_COLUMNS = [
@@ -96,13 +116,20 @@ export function makeMovements(caption, movements, names) {
     return makeTable(caption, MOVEMENT_COLUMNS, rows);
 }
 
+const TAKINGS_COLUMNS = ["payments", "corrections", "refunds", "takingsColumn"].map((text) => ({text, type: "amount"}));
+
+// Return a row for the lines of one method or user.
 function sumLines(name, lines) {
     const total = (amount) => add(lines.map((line) => line[amount]));
     const counted = (amount) => say("counted", {amount: total(amount), count: total(`${amount}_count`)});
-    return [name, counted("payments"), counted("corrections"), counted("refunds"), total("takings")];
+    return [name, counted("payments"), counted("corrections"), counted("refunds"), total("takings"), total("tips")];
 }
 
-const TAKINGS_COLUMNS = ["payments", "corrections", "refunds", "takingsColumn"].map((text) => ({text, type: "amount"}));
+// Return a table of rows of `sumLines`.
+function makeSums(caption, first, rows, tips) {
+    const columns = [{text: first}, ...TAKINGS_COLUMNS, ...tips ? [TIPS_COLUMN] : []];
+    return makeTable(caption, columns, rows.map((row) => row.slice(0, columns.length)));
+}
 
 function makeTakingsOfCurrency(lines) {
     const {currency} = lines[0];
@@ -111,7 +138,8 @@ function makeTakingsOfCurrency(lines) {
     const byMethod = methods.map((group) => sumLines(group[0].method, group));
     const users = [...groupBy(lines, (line) => line.user_id).entries()];
     const byUser = users.map(([user, group]) => sumLines(nameUser(user), group));
-    const amounts = byMethod.map((row) => row[row.length - 1]);
+    const amounts = methods.map((group) => add(group.map((line) => line.takings)));
+    const tips = hasTips(lines);
     const bars = makeBars(amounts).map((bar, at) => make(
         "li",
         {},
@@ -128,8 +156,8 @@ function makeTakingsOfCurrency(lines) {
             make("figcaption", {}, say("barsOf", {currency})),
             make("ul", {class: "bars"}, ...bars),
         ),
-        makeTable(say("takingsByMethod", {currency, total}), [{text: "method"}, ...TAKINGS_COLUMNS], byMethod),
-        makeTable(say("takingsByUser", {currency}), [{text: "user"}, ...TAKINGS_COLUMNS], byUser),
+        makeSums(say("takingsByMethod", {currency, total}), "method", byMethod, tips),
+        makeSums(say("takingsByUser", {currency}), "user", byUser, tips),
     );
 }
 

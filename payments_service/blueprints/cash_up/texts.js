@@ -33,6 +33,7 @@ export const TEXTS = {
     corrections: "Corrections",
     refunds: "Refunds",
     takingsColumn: "Takings",
+    tips: "Tips",
     counted: "{amount} ({count})",
 
     lastPayments: "Last payments",
@@ -124,6 +125,7 @@ export const TEXTS = {
     sealHint: "sha256sum of the sealed file prints the same.",
     signature: "Signature",
     takingsTotal: "Takings in {currency}: {total}",
+    takingsAndTips: "Takings in {currency}: {total}, of which tips {tips}",
     byUser: "Takings by user",
     currency: "Currency",
 
@@ -138,4 +140,5 @@ export const TEXTS = {
     differenceLine: "Difference",
     remainingLine: "Left in drawer",
     takenOutLine: "Taken out",
+    tipsLine: "Tips in the takings",
 };
