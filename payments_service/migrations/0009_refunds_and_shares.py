@@ -4,7 +4,8 @@ from peewee import (
 )
 
 MAX_BIGINT = 2**63 - 1
-# SQLite stores text and fractions in any column. BETWEEN rejects text, and the cast rejects fractions.
+# SQLite stores text and fractions in any column. BETWEEN rejects text, and the cast rejects fractions. It comes first:
+# PostgreSQL would write the other order with other parentheses after a restore.
 WHOLE = "{column} = CAST({column} AS BIGINT)"
 AMOUNT = "BIGINT NOT NULL DEFAULT 0"
 # Each new column of a table, with its type and the condition of its check, if it has one.
@@ -31,7 +32,7 @@ class TimestampField(Field):
 
 def make_check(table, column, condition):
     """Return a named check of a column, "" without a condition."""
-    check = f"CONSTRAINT {table}_{column} CHECK ({condition} AND {WHOLE.format(column=column)})"
+    check = f"CONSTRAINT {table}_{column} CHECK ({WHOLE.format(column=column)} AND {condition})"
     return check if condition else ""
 
 
@@ -92,7 +93,7 @@ def create_refunds(db):
         minor_units = BigIntegerField(
             constraints=[
                 Check(
-                    f"minor_units BETWEEN 1 AND {MAX_BIGINT} AND {WHOLE.format(column='minor_units')}",
+                    f"{WHOLE.format(column='minor_units')} AND minor_units BETWEEN 1 AND {MAX_BIGINT}",
                     name="refund_minor_units",
                 )
             ]

@@ -46,6 +46,7 @@ def test_the_takings_of_today_are_the_default(client, make_client):
             "refunds": 0,
             "refunds_count": 0,
             "takings": Decimal("8.50"),
+            "tips": 0,
         }
     ]
 
