@@ -4,6 +4,10 @@ PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 PYTEST := .venv/bin/python -m pytest
 # A worker for each processor, each with a PostgreSQL of its own.
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist worksteal
+# The tests make thousands of database files. In memory they take three quarters of the time, and less than 2 GB.
+IN_MEMORY := if [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null; then \
+	TMPDIR=$$(mktemp -d /dev/shm/payments-XXXXXX) && export TMPDIR && chmod 755 "$$TMPDIR" && \
+	trap 'rm -rf "$$TMPDIR"' EXIT; fi;
 
 .PHONY: help run check test clients soak fuzz bench token lint audit
 
@@ -21,7 +25,7 @@ test: .venv/test ## install and run all tests; T=tests/api/test_health.py runs o
 ifdef T
 	@$(PYTEST) $(T)
 else
-	@$(PYTEST) $(PARALLEL) -m "not alone"
+	@$(IN_MEMORY) $(PYTEST) $(PARALLEL) -m "not alone"
 	@$(PYTEST) -m alone
 endif
 
