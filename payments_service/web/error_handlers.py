@@ -102,7 +102,9 @@ def handle_payments_error(error: PaymentsError) -> ErrorResponse:
     elif isinstance(error, ClosingNumberTaken) and request_state().may(Permission.READ):
         message = f"{message} {error.detail}"
     elif isinstance(error, Invalid):
-        errors = {"json": {field: [reason] for field, reason in error.fields.items()}}
+        # Requests that read have no body: the store rejects what their query names.
+        location = "query" if flask.request.method in ("GET", "HEAD") else "json"
+        errors = {location: {field: [reason] for field, reason in error.fields.items()}}
         message = request_state().reason = _join_messages(errors)
     return make_error_body(error.status, message, errors), error.status, headers
 

@@ -257,7 +257,7 @@ def test_a_payment_moved_to_another_ticket_takes_its_refunds(client, pay, link):
 def test_an_invalid_balance_is_rejected_by_name(client, query, field):
     response = client.get(f"{LINKS}/balance/A?{query}")
     assert response.status_code == 422
-    assert [name for found in response.json["errors"].values() for name in found] == [field]
+    assert {location: list(fields) for location, fields in response.json["errors"].items()} == {"query": [field]}
 
 
 def test_a_link_that_would_overpay_its_ticket_is_rejected(client, pay, add_payment):
