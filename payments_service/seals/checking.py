@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ..store.archives import Entry
+
 # Sums with more digits than any archive has are errors. Nothing is rounded.
 EXACT = Context(prec=100, traps=[Inexact, InvalidOperation, Overflow])
 UNREADABLE = (ArithmeticError, UnicodeError, msgspec.MsgspecError)
@@ -63,19 +65,6 @@ class _Posting(msgspec.Struct, forbid_unknown_fields=True):
     tip: Decimal
 
 
-class _Entry(msgspec.Struct, forbid_unknown_fields=True):
-    """A line of an archive with an entry of the history."""
-
-    id: int
-    payment_id: str | None
-    at: str
-    user_id: str | None
-    request_id: str
-    action: str
-    before: str | None
-    after: str | None
-
-
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
     """The totals of a method and currency."""
 
@@ -127,7 +116,7 @@ class _Last(msgspec.Struct, forbid_unknown_fields=True):
 # Each line begins with its own field.
 DECODERS: list[tuple[bytes, Any]] = [
     (start, msgspec.json.Decoder(kind).decode)
-    for start, kind in ((b'{"id":', _Entry), (b'{"posting_id":', _Posting), (b'{"closed_at":', _Last))
+    for start, kind in ((b'{"id":', Entry), (b'{"posting_id":', _Posting), (b'{"closed_at":', _Last))
 ]
 _decode_first = msgspec.json.Decoder(_First).decode
 
@@ -167,7 +156,7 @@ def _check_lines(lines: Iterator[bytes]) -> tuple[_First, _Last]:
         if last:
             raise WrongArchive("lines follow the totals")
         match _decode(line):
-            case _Entry(id=entry_id):
+            case Entry(id=entry_id):
                 if postings or entry_id <= last_id:
                     raise WrongArchive(f"history entry {entry_id} is not in its place")
                 entries, last_id = entries + 1, entry_id

@@ -36,7 +36,7 @@ class Header(NamedTuple):
     previous_hash: str | None
 
 
-class _Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An entry of the history as an archive has it."""
 
     id: int
@@ -145,14 +145,14 @@ def _encode(value: Any) -> bytes:
     return encode(value) + b"\n"
 
 
-def _read_history(number: int) -> Iterator[_Entry]:
+def _read_history(number: int) -> Iterator[Entry]:
     columns = [
         History.id, History.payment_id.cast("text"), History.at, History.user_id, History.request_id, History.action,
         History.before, History.after,
     ]
     for row in _read_rows(History, columns, number):
         entry_id, payment_id, at, *others = row
-        yield _Entry(entry_id, None if payment_id is None else format_uuid(payment_id), _format_stored(at), *others)
+        yield Entry(entry_id, None if payment_id is None else format_uuid(payment_id), _format_stored(at), *others)
 
 
 def _format_stored(moment: str | datetime) -> str:
