@@ -13,7 +13,7 @@ from ..money import InvalidAmount, format_amount, to_minor_units
 from ..text import INVISIBLE_END, has_invisible_end
 from . import currencies, history, ids, methods
 from .history import Action, Caller
-from .pages import Page
+from .pages import Page, iterate_rows
 from .postings import Change, Kind
 
 NOT_CASH = "This payment method is not cash: only cash is paid in and out."
@@ -29,14 +29,7 @@ def add(*, kind: str, method_id: UUID, currency_id: UUID, amount: Decimal, reaso
     """
     minor_units, decimals = _check_fields(method_id, currency_id, amount, reason)
     movement_id, now = ids.make_cash_movement_id(), datetime.now(timezone.utc)
-    shown = {
-        "id": movement_id,
-        "kind": kind,
-        "method_id": method_id,
-        "currency_id": currency_id,
-        "amount": exact_number(format_amount(minor_units, decimals)),
-        "reason": reason,
-    }
+    shown = _show(decimals, movement_id, kind, method_id, currency_id, minor_units, reason)
     change = Change(Kind(kind), method_id, currency_id, minor_units if kind == Kind.PAID_IN else -minor_units)
     closing = history.add(Action(kind), None, caller, now, after=shown, changes=[change])
     CashMovement.insert(
@@ -87,21 +80,21 @@ def iterate_pages(size: int, closing: int | None = None, after: UUID | None = No
         CashMovement.id, CashMovement.kind, CashMovement.method, CashMovement.currency, CashMovement.minor_units,
         CashMovement.reason, CashMovement.user_id, CashMovement.at, CashMovement.closing, Currency.decimals,
     ]
-    query = CashMovement.select(*columns).join(Currency).order_by(CashMovement.id).limit(size + 1)
+    query = CashMovement.select(*columns).join(Currency)
     if closing is not None:
         query = query.where(CashMovement.closing == closing)
-    has_more = True
-    while has_more:
-        rows = list((query.where(CashMovement.id > after) if after else query).tuples())
-        has_more = len(rows) > size
-        rows = rows[:size]
-        if rows:
-            after = rows[-1][0]
-            yield Page([_show(row) for row in rows], str(after) if has_more else None)
+    for rows, next_after in iterate_rows(query, CashMovement.id, size, after):
+        movements = [
+            _show(decimals, *recorded) | {"user_id": user_id, "at": at.isoformat(), "closing": closing}
+            for *recorded, user_id, at, closing, decimals in rows
+        ]
+        yield Page(movements, next_after)
 
 
-def _show(row: tuple[Any, ...]) -> dict[str, Any]:
-    movement_id, kind, method_id, currency_id, minor_units, reason, user_id, at, closing, decimals = row
+def _show(
+    decimals: int, movement_id: UUID, kind: str, method_id: UUID, currency_id: UUID, minor_units: int, reason: str
+) -> dict[str, Any]:
+    """Return what the history holds of a movement."""
     return {
         "id": movement_id,
         "kind": kind,
@@ -109,7 +102,4 @@ def _show(row: tuple[Any, ...]) -> dict[str, Any]:
         "currency_id": currency_id,
         "amount": exact_number(format_amount(minor_units, decimals)),
         "reason": reason,
-        "user_id": user_id,
-        "at": at.isoformat(),
-        "closing": closing,
     }

@@ -12,7 +12,7 @@ from ..money import MAX_MINOR_UNITS, InvalidAmount, to_minor_units
 from . import archives, business_days, totals
 from .archives import NO_CLOSING, Header
 from .history import Caller
-from .pages import Page
+from .pages import Page, iterate_rows
 from .totals import Key, Line, Names, Totals
 
 TOO_LARGE = "The amounts are too large to add up."
@@ -78,15 +78,9 @@ def iterate_pages(size: int, after: int = 0) -> Iterator[Page[dict[str, Any]]]:
 
     `after` is the number of the last closing to leave out.
     """
-    query = Closing.select().order_by(Closing.number).limit(size + 1)
-    has_more = True
-    while has_more:
-        closings = list(query.where(Closing.number > after).dicts())
-        has_more = len(closings) > size
-        closings = closings[:size]
-        if closings:
-            after = closings[-1]["number"]
-            yield Page(_show(closings), str(after) if has_more else None)
+    names = Closing._meta.sorted_field_names
+    for rows, next_after in iterate_rows(Closing.select(), Closing.number, size, after):
+        yield Page(_show([dict(zip(names, row)) for row in rows]), next_after)
 
 
 def _show(closings: list[dict[str, Any]]) -> list[dict[str, Any]]:

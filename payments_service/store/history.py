@@ -13,7 +13,7 @@ from ..codec import encode
 from ..database import placeholder, prepared
 from ..models import History
 from . import business_days, postings
-from .pages import Page
+from .pages import Page, iterate_rows
 from .postings import Change
 
 
@@ -110,12 +110,6 @@ def iterate_pages(size: int, payment_id: UUID | None, after: int = 0) -> Iterato
     `after` is the id of the last entry to leave out.
     """
     columns = [History.at, History.user_id, History.request_id, History.action, History.before, History.after]
-    query = History.select(*columns, History.id).order_by(History.id).limit(size + 1)
-    has_more = True
-    while has_more:
-        rows = list(query.where((History.payment_id == payment_id) & (History.id > after)).tuples())
-        has_more = len(rows) > size
-        rows = rows[:size]
-        if rows:
-            after = rows[-1][-1]
-            yield Page([HistoryEntry.from_row(row[:-1]) for row in rows], str(after) if has_more else None)
+    query = History.select(History.id, *columns).where(History.payment_id == payment_id)
+    for rows, next_after in iterate_rows(query, History.id, size, after):
+        yield Page([HistoryEntry.from_row(row[1:]) for row in rows], next_after)

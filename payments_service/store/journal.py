@@ -12,7 +12,7 @@ from ..models import Closing, ClosingLine, History, Posting, TicketPayment
 from ..money import format_amount
 from . import closings
 from .archives import NO_CLOSING
-from .pages import Page
+from .pages import Page, iterate_rows
 from .totals import Key, Line, Names
 
 COLUMNS = [
@@ -69,15 +69,9 @@ def iterate_open(size: int, after: int = 0) -> Iterator[Page[JournalEntry]]:
 def _iterate(size: int, number: int, after: int) -> Iterator[Page[JournalEntry]]:
     # LEFT: a posting whose history entry is missing is a fault, and must not be left out silently.
     joined = (History.id == Posting.history_id)
-    query = Posting.select(*COLUMNS).join(History, JOIN.LEFT_OUTER, on=joined).order_by(Posting.id).limit(size + 1)
-    has_more = True
-    while has_more:
-        rows = list(query.where((Posting.closing == number) & (Posting.id > after)).tuples())
-        has_more = len(rows) > size
-        rows = rows[:size]
-        if rows:
-            after = rows[-1][0]
-            yield Page(_show(number, rows), str(after) if has_more else None)
+    query = Posting.select(*COLUMNS).join(History, JOIN.LEFT_OUTER, on=joined).where(Posting.closing == number)
+    for rows, next_after in iterate_rows(query, Posting.id, size, after):
+        yield Page(_show(number, rows), next_after)
 
 
 def _show(number: int, rows: list[tuple[Any, ...]]) -> list[JournalEntry]:

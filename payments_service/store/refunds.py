@@ -15,7 +15,7 @@ from ..money import InvalidAmount, format_amount, to_minor_units
 from ..text import INVISIBLE_END, has_invisible_end
 from . import history, ids, methods, payments
 from .history import Action, Caller
-from .pages import Page
+from .pages import Page, iterate_rows
 from .payments import StoredPayment
 from .postings import Change, Kind
 
@@ -159,16 +159,10 @@ def iterate_pages(size: int, payment_id: UUID | None, after: UUID | None = None)
 
 def _iterate(size: int, payment: StoredPayment, after: UUID | None) -> Iterator[Page[ListedRefund]]:
     columns = [*COLUMNS, Refund.user_id, Refund.at, Refund.closing]
-    query = Refund.select(*columns).where(Refund.payment == payment.id).order_by(Refund.id).limit(size + 1)
-    has_more = True
-    while has_more:
-        rows = list((query.where(Refund.id > after) if after else query).tuples())
-        has_more = len(rows) > size
-        rows = rows[:size]
-        if rows:
-            after = rows[-1][0]
-            refunds = [
-                ListedRefund(*(*_list_values(payment, tuple(recorded)), user_id, at.isoformat(), closing))
-                for *recorded, user_id, at, closing in rows
-            ]
-            yield Page(refunds, str(after) if has_more else None)
+    query = Refund.select(*columns).where(Refund.payment == payment.id)
+    for rows, next_after in iterate_rows(query, Refund.id, size, after):
+        refunds = [
+            ListedRefund(*(*_list_values(payment, tuple(recorded)), user_id, at.isoformat(), closing))
+            for *recorded, user_id, at, closing in rows
+        ]
+        yield Page(refunds, next_after)
