@@ -8,15 +8,15 @@ from .current import current
 
 
 class Placeholder(NamedTuple):
-    """A parameter of a prepared query: the value of a column, and the function that converts it for the database."""
+    """A parameter of a prepared query: its name, and the function that converts its value for the database."""
 
-    column: str
+    name: str
     to_database: Callable[[Any], Any]
 
 
-def placeholder(field: peewee.Field) -> peewee.Node:
-    """Return a placeholder for a column's value, bound when the query runs."""
-    return peewee.AsIs(Placeholder(field.column_name, field.db_value), converter=False)
+def placeholder(field: peewee.Field, name: str | None = None) -> peewee.Node:
+    """Return a placeholder for a column's value, bound when the query runs; its name is the column's unless given."""
+    return peewee.AsIs(Placeholder(name or field.column_name, field.db_value), converter=False)
 
 
 class PreparedSql(NamedTuple):
@@ -38,11 +38,11 @@ class prepared:
         self._sql: dict[type, PreparedSql] = {}
 
     def execute(self, **values: Any) -> Any:
-        """Run the query with a value for each placeholder, by column; return the cursor."""
+        """Run the query with a value for each placeholder, by name; return the cursor."""
         database = current.obj
         sql = self._prepare(database)
         bound = [
-            parameter.to_database(values[parameter.column]) if isinstance(parameter, Placeholder) else parameter
+            parameter.to_database(values[parameter.name]) if isinstance(parameter, Placeholder) else parameter
             for parameter in sql.parameters
         ]
         return database.execute_sql(sql.text, bound)

@@ -1,9 +1,9 @@
 """Idempotency keys: a retry of a request changes nothing and gets the first response."""
 from collections.abc import Callable, Collection
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
-from peewee import Expression, ModelInsert, ModelSelect, ModelUpdate, Select, Tuple, fn
+from peewee import Expression, ModelDelete, ModelInsert, ModelSelect, ModelUpdate, Node, Select, Tuple, fn
 
 from ..database import RetryWrite, current, placeholder, prepared, write
 from ..errors import KeyReused
@@ -60,7 +60,7 @@ def respond_once(
     _insert.execute(**this_key, fingerprint=fingerprint, status=None, answer=None, created_at=now)
     response = respond()
     _complete.execute(**this_key, status=response.status, answer=response.body)
-    _delete_expired(now, kept_for)
+    _delete_expired.execute(now=now, expired=now - kept_for, minus_kept=-MIN_KEPT_KEYS)
     return response
 
 
@@ -87,22 +87,25 @@ def _this_key() -> list[Expression]:
     return [column == placeholder(column) for column in columns]
 
 
-def _newest_number(*, plus: int) -> Select:
+def _newest_number(*, plus: int | Node) -> Select:
     """Select the number of the newest key, 0 if there is none, and a difference."""
     keys = IdempotencyKey.alias()
     return keys.select(fn.COALESCE(fn.MAX(keys.number), 0) + plus)
 
 
-def _delete_expired(now: datetime, kept_for: timedelta) -> None:
+@prepared
+def _delete_expired() -> ModelDelete:
     """Delete a few of the oldest keys that are neither among the newest `MIN_KEPT_KEYS` nor young enough."""
     columns = [getattr(IdempotencyKey, name) for name in KeyedRequest._fields]
     # The numbers have no gaps, so the newest keys are at least as many as the numbers.
     oldest = IdempotencyKey.select(*columns, IdempotencyKey.created_at)
-    oldest = oldest.where(IdempotencyKey.number <= _newest_number(plus=-MIN_KEPT_KEYS))
+    minus_kept = placeholder(IdempotencyKey.number, "minus_kept")
+    oldest = oldest.where(IdempotencyKey.number <= _newest_number(plus=minus_kept))
     oldest = oldest.order_by(IdempotencyKey.number).limit(DELETE_BATCH)
     # Keys that another request deletes are skipped: two that wait for each other would deadlock.
     oldest = current.for_update(oldest, skip_locked=True).alias("oldest")
     # Nothing else is known of a key from the future than that many newer ones have been stored.
-    expired = (oldest.c.created_at <= now - kept_for) | (oldest.c.created_at > now)
-    keys = Select([oldest], [oldest.c[column.name] for column in columns]).where(expired)
-    IdempotencyKey.delete().where(Tuple(*columns).in_(keys)).execute()
+    expired, now = (placeholder(IdempotencyKey.created_at, name) for name in ("expired", "now"))
+    gone = (oldest.c.created_at <= expired) | (oldest.c.created_at > now)
+    keys = Select([oldest], [oldest.c[column.name] for column in columns]).where(gone)
+    return IdempotencyKey.delete().where(Tuple(*columns).in_(keys))

@@ -150,7 +150,13 @@ def lock(payment_id: UUID | None) -> bool:
     Only one write at a time can hold the lock, and thus change the payment, its links, its refunds or its history. Read
     the payment after this call: it may have changed while the call waited.
     """
-    return bool(current.for_update(Payment.select(Payment.id).where(Payment.id == payment_id)).tuples())
+    return _lock.first_tuple(id=payment_id) is not None
+
+
+@prepared
+def _lock() -> ModelSelect:
+    locked: ModelSelect = current.for_update(Payment.select(Payment.id).where(Payment.id == placeholder(Payment.id)))
+    return locked
 
 
 def iterate_history(size: int, payment_id: UUID | None, after: int = 0) -> Iterator[Page[HistoryEntry]]:

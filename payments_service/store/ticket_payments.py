@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from peewee import Expression
+from peewee import Expression, ModelInsert, ModelSelect, ModelUpdate
 
 from ..codec import exact_number
-from ..database import current, write
+from ..database import current, placeholder, prepared, write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Payment, TicketPayment
 from ..money import InvalidAmount, format_amount, to_minor_units
@@ -102,10 +102,15 @@ def link(
         _allocate(payment, share)
     now = datetime.now(timezone.utc)
     linked_at = _make_later(payment_id, now)
-    TicketPayment.insert(payment=payment_id, ticket_id=ticket_id, linked_at=linked_at, share_units=share).execute()
+    _insert.insert(payment_id=payment_id, ticket_id=ticket_id, linked_at=linked_at, share_units=share)
     if payment and ticket_total is not None:
         _reject_overpayment(payment, ticket_id, share, _convert("ticket_total", ticket_total, payment))
     history.add(Action.LINKED, payment_id, caller, now, after=_make_values(payment_id, ticket_id, shown_share))
+
+
+@prepared
+def _insert() -> ModelInsert:
+    return TicketPayment.insert({field: placeholder(field) for field in TicketPayment._meta.sorted_fields})
 
 
 def _convert(name: str, amount: Decimal, payment: StoredPayment) -> int:
@@ -129,8 +134,13 @@ def _allocate(payment: StoredPayment, share: int) -> None:
 
 
 def _change_allocated(payment_id: UUID, difference: int) -> None:
-    allocated = Payment.allocated_units + difference
-    Payment.update(allocated_units=allocated).where(Payment.id == payment_id).execute()
+    _add_to_allocated.execute(id=payment_id, allocated_units=difference)
+
+
+@prepared
+def _add_to_allocated() -> ModelUpdate:
+    allocated = Payment.allocated_units + placeholder(Payment.allocated_units)
+    return Payment.update(allocated_units=allocated).where(Payment.id == placeholder(Payment.id))
 
 
 def _reject_overpayment(payment: StoredPayment, ticket_id: str, share: int | None, total: int) -> None:
@@ -154,9 +164,15 @@ def _show_share(share: int, decimals: int) -> msgspec.Raw:
 
 def _make_later(payment_id: UUID, now: datetime) -> datetime:
     """Return `now`, or else the next moment after a payment's latest link: the clock may have been set back since."""
-    links = TicketPayment.select(TicketPayment.linked_at).where(TicketPayment.payment == payment_id)
-    latest = links.order_by(TicketPayment.linked_at.desc()).limit(1).scalar()
-    return now if latest is None else max(now, latest + timedelta.resolution)
+    latest = _latest_link.first_dict(payment_id=payment_id)
+    return now if latest is None else max(now, latest["linked_at"] + timedelta.resolution)
+
+
+@prepared
+def _latest_link() -> ModelSelect:
+    links = TicketPayment.select(TicketPayment.linked_at)
+    links = links.where(TicketPayment.payment == placeholder(TicketPayment.payment))
+    return links.order_by(TicketPayment.linked_at.desc()).limit(1)
 
 
 def iterate_payments(size: int, ticket_id: str, after: UUID | None = None) -> Iterator[Page[PaymentOfTicket]]:
