@@ -9,6 +9,10 @@ from payments_service.database.sqlite import MISSING
 from payments_service.web.clock import check_clock
 from payments_service.web.runtime import runtime
 
+# How long a start waits for the check of a SQLite file for damage: about 200,000 payments on a slow disk. The rest of a
+# larger one is checked while the service runs.
+START_CHECK_SECONDS = 3
+
 # Only the service's own user may read the files that it creates.
 os.umask(0o077)
 logs.configure("logfmt")
@@ -25,7 +29,7 @@ def main() -> None:
     with app.app_context():
         try:
             # A database that is missing here may be on a disk that is not mounted.
-            database.migrate(create=False)
+            database.migrate(create=False, check_seconds=START_CHECK_SECONDS)
         except UnusableDatabase as error:
             sys.exit(f"payments: {error}")
         source = runtime().tokens.source

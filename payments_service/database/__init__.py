@@ -9,9 +9,9 @@ from .transactions import RetryWrite, on_commit, write, write_around
 from .triggers import find_changed_triggers, find_further_triggers
 
 __all__ = [
-    "DATABASE_FAULTS", "DayRule", "RetryWrite", "close", "current", "find_changed_triggers", "find_further_triggers",
-    "is_outage", "lacks_migrations", "migrate", "on_commit", "pending_migrations", "placeholder", "prepared",
-    "set_database_finder", "watch", "write", "write_around",
+    "DATABASE_FAULTS", "DayRule", "RetryWrite", "check_beside", "close", "current", "find_changed_triggers",
+    "find_further_triggers", "is_outage", "lacks_migrations", "migrate", "on_commit", "pending_migrations",
+    "placeholder", "prepared", "set_database_finder", "watch", "write", "write_around",
 ]
 
 # The key of `app.extensions` for what the service keeps with an application.
@@ -21,6 +21,11 @@ EXTENSION = "payments"
 def close(app: Any) -> None:
     """Close every connection of `app` that no request uses. SQLite's last one moves its -wal file into the database."""
     app.extensions[EXTENSION].database.close_idle()
+
+
+def check_beside(app: Any) -> None:
+    """Check the rest of a large SQLite file for damage while `app` is served."""
+    app.extensions[EXTENSION].database.check_beside()
 
 
 def watch(app: Any) -> None:

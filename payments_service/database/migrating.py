@@ -22,15 +22,16 @@ CHANGED_TRIGGERS = (
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
-def migrate(create: bool = True) -> list[str]:
+def migrate(create: bool = True, check_seconds: float | None = None) -> list[str]:
     """Bring the current application's database up to date; return the names of the migrations that were run.
 
-    A SQLite file that is missing or empty is created, or rejected without `create`: its disk may not be mounted.
+    A SQLite file that is missing or empty is created, or rejected without `create`: its disk may not be mounted. It is
+    checked for damage first, for `check_seconds` at most unless a migration is pending; `check_beside` checks the rest.
     Several processes may call it at once: one migrates, the others wait. Raises `UnusableDatabase`, also for a
     trigger that is not as the migrations make it.
     """
     try:
-        with current.migrating(create):
+        with current.migrating(create, check_seconds):
             applied = _run_pending()
             changed = find_changed_triggers()
             if changed:
@@ -48,6 +49,9 @@ def _run_pending() -> list[str]:
     if unknown:
         raise UnusableDatabase(f"a newer release has used it, with {', '.join(unknown)}")
     pending = [migration.name for migration in migrations if not migration.applied]
+    if pending:
+        # A damaged database is not changed.
+        current.complete_check()
     try:
         # `up` creates its own table even where nothing is pending, which a role needs the right for.
         return list(runner.up()) if pending else []

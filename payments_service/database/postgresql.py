@@ -196,6 +196,12 @@ class Postgresql(PooledPsycopg3Database):
     def check_files(self) -> None:
         """Do nothing: the server checks its files."""
 
+    def complete_check(self) -> None:
+        """Do nothing: the server checks its files."""
+
+    def check_beside(self) -> None:
+        """Do nothing: the server checks its files."""
+
     def reject_second_path(self) -> None:
         """Do nothing: the server looks after its files."""
 
@@ -281,10 +287,10 @@ class Postgresql(PooledPsycopg3Database):
             yield from cursor.execute(sql, parameters)
 
     @contextlib.contextmanager
-    def migrating(self, create: bool = True) -> Iterator[None]:
+    def migrating(self, create: bool = True, check_seconds: float | None = None) -> Iterator[None]:
         """Let one process at a time migrate, in one transaction; raises `UnusableDatabase` unless it is UTF-8.
 
-        The database itself is created on the server, whatever `create` says.
+        The database itself is created on the server, whatever `create` says, and checked there.
         """
         connection = self.connection()
         # A migration may take long.

@@ -4,7 +4,6 @@ import functools
 import logging
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,6 +20,7 @@ from . import timeouts
 from .current import DayRule
 from .locks import WriteLock, folder_lock
 from .migrating import MIGRATIONS
+from .sqlite_check import SqliteCheck, describe_damage
 from .sqlite_files import SqliteFiles
 from .triggers import Trigger
 
@@ -47,6 +47,7 @@ class Sqlite(PooledSqliteDatabase):
         self.day_rule = day_rule
         self.path = Path(url.removeprefix("sqlite:///"))
         self.files = SqliteFiles(self.path)
+        self._damage_check: SqliteCheck | None = None
         self.write_lock = WriteLock(self.path.parent)
         self.advice = f"see that it and its folder belong to the service's user: ls -la {self.path.parent}"
         super().__init__(
@@ -113,6 +114,8 @@ class Sqlite(PooledSqliteDatabase):
 
     def close_idle(self) -> None:
         """Close every connection that no request uses."""
+        if self._damage_check:
+            self._damage_check.stop()
         super().close_idle()
         self.files.close()
 
@@ -123,6 +126,8 @@ class Sqlite(PooledSqliteDatabase):
             return f"{fault[0].upper()}{fault[1:]}."
         if not self.exists():
             return f"The database cannot be used: {MISSING}."
+        if self._damage_check and self._damage_check.damage is not None:
+            return describe_damage(self._damage_check.damage)
         try:
             free = shutil.disk_usage(self.path.parent).free
         except OSError as error:
@@ -193,13 +198,13 @@ class Sqlite(PooledSqliteDatabase):
         yield from self.execute(query)
 
     @contextlib.contextmanager
-    def migrating(self, create: bool = True) -> Iterator[None]:
+    def migrating(self, create: bool = True, check_seconds: float | None = None) -> Iterator[None]:
         """Let one process at a time migrate the file, which is created if it is missing and `create` is true.
 
-        Raises `UnusableDatabase` for a file that is missing, damaged, or not the only path to the database. It is left
-        as it is.
+        It is checked for damage first, for `check_seconds` at most. Raises `UnusableDatabase` for a file that is
+        missing, damaged, or not the only path to the database. It is left as it is.
         """
-        self.check()
+        self.check(check_seconds)
         if not create and not self._has_content():
             raise UnusableDatabase(MISSING)
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -218,10 +223,11 @@ class Sqlite(PooledSqliteDatabase):
     def _has_content(self) -> bool:
         return self.path.exists() and self.path.stat().st_size > 0
 
-    def check(self) -> None:
+    def check(self, seconds: float | None = None) -> None:
         """Raise `UnusableDatabase` for a file that is not the only path to the database.
 
-        Raises `DamagedDatabase` for one that is damaged, or missing while its -wal file exists.
+        Raises `DamagedDatabase` for one that is damaged, or missing while its -wal file exists. After so many seconds,
+        the rest of a large file is left to `complete_check` or `check_beside`.
         """
         if not self._has_content():
             # SQLite would create a new database and delete the payments in the -wal file.
@@ -230,32 +236,25 @@ class Sqlite(PooledSqliteDatabase):
                 raise DamagedDatabase(f"it was left as it is, because it is empty or missing while {wal} is not")
             return
         self.files.reject_second_path()
-        try:
-            result = self._quick_check("ro")
-        except sqlite3.OperationalError as error:
-            if not error.sqlite_errorname.startswith("SQLITE_READONLY"):
-                raise
-            # A power cut interrupted a write, which SQLite has to roll back first.
-            result = self._quick_check("rw")
-        if result != "ok":
-            raise DamagedDatabase(f"it was left as it is, because it is damaged: {result}")
+        self._damage_check = SqliteCheck(self.path)
+        self.complete_check(seconds)
+
+    def complete_check(self, seconds: float | None = None) -> None:
+        """Check what `check` has left; raises `DamagedDatabase`."""
+        found = self._damage_check
+        if found and not found.is_complete:
+            found.run(seconds)
+        if found and found.damage is not None:
+            raise DamagedDatabase(f"it was left as it is, because it is damaged: {found.damage}")
+
+    def check_beside(self) -> None:
+        """Check what `check` has left while the service runs: readiness and the log say if it is damaged."""
+        if self._damage_check and not self._damage_check.is_complete:
+            self._damage_check.start()
 
     def reject_second_path(self) -> None:
         """Raise `UnusableDatabase` for a file that is not the only path to the database."""
         self.files.reject_second_path()
-
-    def _quick_check(self, mode: str) -> str:
-        """Return "ok", or the first damage that SQLite finds; raises `sqlite3.OperationalError` if it cannot check."""
-        url = f"{self.path.as_uri()}?mode={mode}"
-        timeout = timeouts.LOCK_TIMEOUT_SECONDS
-        with contextlib.closing(sqlite3.connect(url, timeout=timeout, uri=True)) as connection:
-            try:
-                return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-            except sqlite3.OperationalError:
-                # For example a locked file, which is not damage.
-                raise
-            except sqlite3.DatabaseError as error:
-                return str(error)
 
 
 @functools.cache

@@ -63,6 +63,7 @@ def serve(app: flask.Flask) -> None:
         address = f"http://{join_host_and_port(listener.effective_host, listener.effective_port)}"
         logger.info("Serving on %s", address, extra={"docs": f"{address}/docs"})
     systemd.notify("READY=1")
+    database.check_beside(app)
     checked = monotonic()
     while not stopping.is_set():
         # poll(): select() takes no more than 1,024 files.

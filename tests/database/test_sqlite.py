@@ -11,6 +11,7 @@ import signal
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -19,9 +20,12 @@ from payments_service import database
 from ..support.engines import on_sqlite
 from ..support.migrating import migrate_new
 from ..support.payments import payment
+from ..support.project import PROJECT
 from ..support.rows import Rows
 from ..support.sqlite import can_trace, damage
 from ..support.waiting import wait_until
+
+LIMITED_SERVER = PROJECT / "tests" / "support" / "limited_server.py"
 
 pytestmark = on_sqlite
 
@@ -152,6 +156,46 @@ def test_a_damaged_database_stops_the_start_unchanged(
     assert server.wait() == 1
     assert server.log[-1].startswith(f"payments: the database sqlite:///{file} cannot be used: it was left as it is")
     assert (file.read_bytes(), log.read_bytes()) == before
+
+
+@pytest.fixture
+def start_unchecked(app, many_payments, rows, start_server, file):
+    """Start the service on a file that is too large to check before it serves; with `damaged`, that page is damaged."""
+
+    def start(damaged=None):
+        database.close(app)
+        rows.connection.close()
+        if damaged:
+            damage(file, damaged)
+        return start_server(program=[LIMITED_SERVER, PROJECT, "START_CHECK_SECONDS=0"])
+
+    return start
+
+
+def test_damage_in_a_large_file_is_found_while_it_is_served(start_unchecked):
+    server = start_unchecked("last page")
+    (logged,) = wait_until(lambda: [line for line in server.log if "The database is damaged: " in line])
+    assert "level=error" in logged
+    status, answer = server.request("GET", "/health/ready")
+    assert (status, answer["code"]) == (503, 503)
+    assert answer["message"].startswith("The database is damaged: ")
+    assert answer["message"].endswith(": stop the service and restore a backup with --force.")
+    assert server.request("GET", f"/payments/{UUID(int=1)}")[0] == 200
+
+
+def test_a_large_file_without_damage_stays_ready(start_unchecked):
+    server = start_unchecked()
+    wait_until(lambda: [line for line in server.log if "The database was checked and is intact" in line])
+    assert server.request("GET", "/health/ready") == (200, {"status": "ready"})
+    assert server.stop() == 0
+
+
+def test_a_migration_waits_for_the_check_of_a_large_file(start_unchecked, rows):
+    rows.execute("DELETE FROM schema_migration WHERE name = (SELECT max(name) FROM schema_migration)")
+    server = start_unchecked("last page")
+    assert server.wait() == 1
+    assert "cannot be used: it was left as it is, because it is damaged: " in server.log[-1]
+    assert not [line for line in server.log if "up: " in line]
 
 
 @pytest.mark.parametrize("content", [b"not a database " * 100, b"SQLite format 3\0", b"\0" * 8192])

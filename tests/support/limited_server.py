@@ -1,4 +1,7 @@
-"""Start the service as wsgi.py does, with other limits for its connections: limited_server.py PROJECT NAME=VALUE..."""
+"""Start the service as wsgi.py does, with other limits: limited_server.py PROJECT NAME=VALUE...
+
+The names are those of wsgi.py, and of the module for connections.
+"""
 import sys
 
 sys.path.insert(0, sys.argv[1])
@@ -8,6 +11,7 @@ from payments_service.server import channel  # noqa: E402
 
 for limit in sys.argv[2:]:
     name, _, value = limit.partition("=")
-    assert hasattr(channel, name)
-    setattr(channel, name, int(value))
+    module = wsgi if hasattr(wsgi, name) else channel
+    assert hasattr(module, name)
+    setattr(module, name, int(value))
 wsgi.main()
