@@ -260,9 +260,13 @@ class Postgresql(PooledPsycopg3Database):
         """
         return text.collate('"C"')
 
-    def fetch_rows(self, query: peewee.ModelSelect, columns: Iterable[str]) -> list[tuple[Any, ...]]:
-        """Return the rows of a query of text and integer columns, in no particular order."""
-        return list(self.execute(query).fetchall())
+    def select_rows(self, query: peewee.ModelSelect, columns: Iterable[str]) -> peewee.Select:
+        """Return a query of text and integer columns as one whose cursor `read_rows` reads: unchanged."""
+        return query
+
+    def read_rows(self, cursor: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query of `select_rows`, in no particular order."""
+        return list(cursor.fetchall())
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:

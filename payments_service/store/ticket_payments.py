@@ -177,8 +177,7 @@ def _latest_link() -> ModelSelect:
 
 def iterate_payments(size: int, ticket_id: str, after: UUID | None = None) -> Iterator[Page[PaymentOfTicket]]:
     """Yield the payments that are linked to a ticket, as `listing.iterate_pages` does."""
-    share = {"share_units": TicketPayment.share_units}
-    for rows, has_more in listing.iterate_rows(size, PaymentFilter(ticket_id=ticket_id), after, share):
+    for rows, has_more in listing.iterate_rows(size, PaymentFilter(ticket_id=ticket_id), after, with_share=True):
         payments_of_ticket = [_make_payment_of_ticket(ticket_id, tuple(row), share) for *row, share in rows]
         yield Page(payments_of_ticket, payments_of_ticket[-1].id if has_more else None)
 
