@@ -79,7 +79,7 @@ def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def exact_number(text: str) -> msgspec.Raw:
     """Return `text` as a JSON number with exactly these digits; msgspec writes a Decimal of 0.00000001 as 1E-8."""
-    return msgspec.Raw(text.encode())
+    return msgspec.Raw(text)
 
 
 def encode(value: Any) -> bytes:

@@ -41,10 +41,11 @@ COLUMNS = {
 }
 
 
-class RecordedPayment(msgspec.Struct, frozen=True):
+class RecordedPayment(msgspec.Struct, frozen=True, gc=False):
     """A payment as the API shows it; `codec.encode` writes it as JSON. `amount` has exactly the currency's decimals.
 
-    So has `tip`, which is shown only if it is not zero.
+    So has `tip`, which is shown only if it is not zero. It refers to nothing that refers to it: without `gc=False`, the
+    garbage collector looks at each payment of a list, which takes a fifth of the time to make them.
     """
 
     id: str

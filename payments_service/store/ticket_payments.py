@@ -28,7 +28,7 @@ AMOUNT_NEEDED = "Needed with ticket_total, because this payment has several tick
 Position = tuple[datetime, str]
 
 
-class PaymentOfTicket(RecordedPayment, frozen=True, kw_only=True):
+class PaymentOfTicket(RecordedPayment, frozen=True, gc=False, kw_only=True):
     """A payment in the list of a ticket's payments; `share` is what of it goes to the ticket, if somebody said so."""
 
     payment_id: str
@@ -183,10 +183,10 @@ def iterate_payments(size: int, ticket_id: str, after: UUID | None = None) -> It
 
 
 def _make_payment_of_ticket(ticket_id: str, row: tuple[Any, ...], share: int | None) -> PaymentOfTicket:
-    columns = dict(zip(payments.COLUMNS, row))
-    shown = msgspec.UNSET if share is None else _show_share(share, columns["decimals"])
-    payment_id = payments.format_uuid(columns["id"])
-    return PaymentOfTicket.from_row(row, payment_id=payment_id, ticket_id=ticket_id, share=shown)
+    payment_id, *_, decimals, _tip = row
+    shown = msgspec.UNSET if share is None else _show_share(share, decimals)
+    further_fields = {"payment_id": payments.format_uuid(payment_id), "ticket_id": ticket_id, "share": shown}
+    return PaymentOfTicket.from_row(row, **further_fields)
 
 
 def iterate_tickets(
