@@ -8,7 +8,7 @@ from typing import Any
 
 import flask
 
-from .web.request_state import find_request_state, request_state
+from .web.request_state import current_request, find_request_state, request_state
 
 logger = logging.getLogger(__name__)
 
@@ -20,15 +20,14 @@ NEEDS_QUOTES = re.compile(r'[ ="]')
 
 def log_request(response: flask.Response) -> flask.Response:
     """Log the request by its route. Its cookies, body, path and query may be confidential."""
-    request = flask.request
+    request, state = current_request(), request_state()
     fields = {
         "address": format_address(request.remote_addr or ""),
         "method": request.method,
         "route": request.url_rule.rule if request.url_rule else None,
         "status": response.status_code,
-        "ms": round(request_state().seconds * 1000, 1),
+        "ms": round(state.seconds * 1000, 1),
     }
-    state = request_state()
     if state.reason:
         fields["reason"] = state.reason
     logger.info("request", extra=fields)

@@ -10,7 +10,7 @@ from ..tokens.claims import AccessToken
 from ..tokens.permissions import Permission
 from .blueprint import PUBLIC
 from .origins import check_origin, is_preflight
-from .request_state import request_state
+from .request_state import current_request, request_state
 from .runtime import runtime
 
 COOKIE = "accessToken"
@@ -31,11 +31,12 @@ def find_permission() -> Permission | Literal["public"] | None:
 
     Where no route of the path takes the request's method, only a 405 can follow: it is public if all routes are.
     """
-    error = flask.request.routing_exception
+    request = current_request()
+    error = request.routing_exception
     if isinstance(error, MethodNotAllowed):
         permissions = {_find_permission_of(method) for method in error.valid_methods or ()}
         return PUBLIC if permissions == {PUBLIC} else None
-    return getattr(flask.current_app.view_functions.get(flask.request.endpoint or ""), "permission", None)
+    return getattr(flask.current_app.view_functions.get(request.endpoint or ""), "permission", None)
 
 
 def _find_permission_of(method: str) -> Permission | Literal["public"] | None:
@@ -55,7 +56,7 @@ def check_access() -> None:
     A preflight passes too: browsers send it without cookies. Raises `NotSignedIn`, and `NotPermitted`, also for a
     request from another origin. Nothing else of the request is validated before.
     """
-    request = flask.request
+    request = current_request()
     permission = find_permission()
     if permission == PUBLIC or is_preflight():
         return
@@ -80,7 +81,7 @@ def sign_in() -> tuple[AccessToken, bool]:
     A valid Bearer token counts first, because it was added on purpose. Otherwise it is the valid cookie that was issued
     last. Raises `NotSignedIn` if the request has no valid token.
     """
-    request = flask.request
+    request = current_request()
     cookies = [cookie for cookie in request.cookies.getlist(COOKIE) if cookie][:MAX_COOKIES]
     authorization = request.authorization
     bearer = authorization.token if authorization and authorization.type == "bearer" else None

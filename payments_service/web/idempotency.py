@@ -16,6 +16,7 @@ from ..schemas.idempotency import IdempotencyKeySchema
 from ..store.idempotency import KeyedRequest, StoredResponse
 from .blueprint import Blueprint
 
+KEY_HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 HEADERS = {REPLAYED: {"schema": {"const": "true"}, "description": "If this is the response to an earlier request"}}
 FURTHER_ERRORS = {400: "the Idempotency-Key is malformed", 422: "the Idempotency-Key was used with other values"}
@@ -47,10 +48,7 @@ def idempotent(
 
     def decorate(view: Callable[..., flask.Response]) -> Callable[..., Any]:
         @functools.wraps(view)
-        def idempotent_view(body: Any, headers: dict[str, str], **ids_in_path: Any) -> flask.Response:
-            if "key" not in headers:
-                return add_headers(view(body, **ids_in_path))
-
+        def respond_once(body: Any, headers: dict[str, str], **ids_in_path: Any) -> flask.Response:
             def respond() -> StoredResponse:
                 response = view(body, **ids_in_path)
                 return StoredResponse(response.status_code, response.get_data(as_text=True))
@@ -75,9 +73,17 @@ def idempotent(
             response.headers.update(make_headers(response.json))
             return response
 
+        with_key = blp.arguments(IdempotencyKeySchema, location="headers", error_status_code=400)(respond_once)
+
+        @functools.wraps(with_key)
+        def idempotent_view(body: Any, **ids_in_path: Any) -> flask.Response:
+            if KEY_HEADER in flask.request.headers:
+                response: flask.Response = with_key(body, **ids_in_path)
+                return response
+            return add_headers(view(body, **ids_in_path))
+
         idempotent_view.further_errors = FURTHER_ERRORS  # type: ignore[attr-defined]
-        with_key = blp.arguments(IdempotencyKeySchema, location="headers", error_status_code=400)(idempotent_view)
-        documented: Callable[..., Any] = blp.doc(responses={201: {"headers": HEADERS}})(with_key)
+        documented: Callable[..., Any] = blp.doc(responses={201: {"headers": HEADERS}})(idempotent_view)
         return documented
 
     return decorate

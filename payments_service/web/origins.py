@@ -2,6 +2,7 @@
 import flask
 
 from ..errors import NotPermitted
+from .request_state import current_request
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 # Response headers that a page of a trusted origin may read.
@@ -18,7 +19,7 @@ def is_trusted() -> bool:
 
 def is_preflight() -> bool:
     """Tell whether the request is a CORS preflight for a page of a trusted origin."""
-    request = flask.request
+    request = current_request()
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers and is_trusted()
 
 
@@ -28,7 +29,7 @@ def check_origin() -> None:
     The rule is that of Go's `http.CrossOriginProtection`: browsers send Sec-Fetch-Site, older ones Origin, and other
     clients neither.
     """
-    request = flask.request
+    request = current_request()
     if request.method in SAFE_METHODS or is_trusted():
         return
     site = request.headers.get("Sec-Fetch-Site")
