@@ -4,8 +4,8 @@ script that writes the same rows
     python -m tests.long.bench --engine postgresql --seed 7
 
 All in one run and in turns, because only ratios mean something on another machine. The client is this module's own, in
-a process of its own. It keeps connections busy and hardly reads the answers; the table says how much of a processor it
-took at most, by which one sees that it did not hold up what it measured.
+a process of its own. It keeps connections busy, or sends requests at a rate, and hardly reads the answers. The table
+says how much of a processor it took at most, by which one sees that it did not hold up what it measured.
 """
 import argparse
 import contextlib
@@ -13,45 +13,50 @@ import itertools
 import os
 import platform
 import random
-import re
-import selectors
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import datetime, timezone
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from time import perf_counter, process_time
-from typing import Any, NamedTuple
+from time import perf_counter
+from typing import Any
 
 from ..support.migrating import migrate_new
-from ..support.payments import CASH, EUR
-from ..support.postgresql import PostgresqlDatabases, PostgresqlServer
-from ..support.project import PROJECT
+from ..support.payments import CASH, EUR, payment
+from ..support.postgresql import PostgresqlDatabases, PostgresqlServer, programs
+from ..support.project import PROJECT, environment
 from ..support.rows import Rows
 from ..support.server import Server
-from ..support.tokens import SECRET, in_a_day, make_token
+from ..support.tokens import SECRET
+from .bench_client import CONNECTIONS, Measured, ask, id_of, offer
 from .bench_list import read_list, resident, write_out
 
-CONNECTIONS = 8
 THREADS = 8
-ROUNDS = 5
-SECONDS = 2
+ROUNDS = 3
+SECONDS = 1
 FEW, MANY = 1000, 1_000_000
-STARTS = 5
-LISTS = 3
+STARTS = 3
+LISTS = 2
+# Requests of a mixed day before the memory is measured, and payments in one or two requests.
+MIXED = 10_000
+PAID = 300
+# Tills that pay while something else is done: the requests in a second, and how long.
+TILL_RATE, TILL_SECONDS = 30, 6
+# The mixed day: the slowest response but 1 % has to come in this time. Each rate is offered for some seconds, and is
+# higher by this factor than the one before.
+PROMPT_SECONDS = 50 / 1000
+DAY_SECONDS, LOWEST_RATE, FACTOR = 3, 100, 5 / 4
 IMPORTS = "import flask, flask_smorest, peewee, jwt, waitress"
 PACKAGES = ["flask", "flask-smorest", "peewee", "pyjwt", "waitress", "marshmallow", "msgspec"]
 
 FLOOR = [PROJECT / "tests" / "long" / "floor.py"]
-LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 
-# Numbered payments, and the history entry of each.
+# Numbered payments, their links, and the history entry of each.
 NUMBERS = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})"
 NUMBERED_ID = {
     "sqlite": "printf('00000000000070008000%012x', n)",
@@ -60,6 +65,10 @@ NUMBERED_ID = {
 PAYMENTS = """
 INSERT INTO payment (id, method_id, currency_id, transaction_id, minor_units, version, created_at, changed_at)
 {numbers} SELECT {id}, {cash}, {eur}, 'txn-' || n, n, 1, {moment}, {moment} FROM numbers
+"""
+LINKS = """
+INSERT INTO ticket_payment (payment_id, ticket_id, linked_at)
+{numbers} SELECT {id}, 'ticket-' || (n / 2), {moment} FROM numbers
 """
 HISTORY = """
 INSERT INTO history (payment_id, at, user_id, request_id, action, after)
@@ -70,6 +79,8 @@ INSERT INTO history (payment_id, at, user_id, request_id, action, after)
 # A posting for each payment, in closings and days of POSTINGS_A_DAY; the last is open, and its day is today.
 POSTINGS_A_DAY = 1000
 REPORTS = {"open closing": "/payments/closings/next", "takings of a day": "/payments/takings"}
+# The requests that are measured on both databases.
+KINDS = ["GET", "POST", "page of 100", "by-ticket", "takings of today"]
 # Postings in the smaller of the two databases whose reports are compared.
 SOME = 10_000
 POSTINGS = """
@@ -80,23 +91,6 @@ BUSINESS_DATE = {
     "sqlite": "date('{today}', '-' || ({last} - (n - 1) / {a_day}) || ' days')",
     "postgresql": "date '{today}' - CAST({last} - (n - 1) / {a_day} AS INTEGER)",
 }
-
-
-class Measured(NamedTuple):
-    """A client's measurements: the seconds each response took, the seconds in all, and its share of a processor."""
-
-    answers: list[Any]
-    seconds: Any
-    busy: Any
-
-    def rate(self) -> Any:
-        """Return the responses in a second."""
-        return len(self.answers) / self.seconds
-
-
-def id_of(number: int) -> str:
-    """Return the id of a payment that `fill` has inserted."""
-    return f"00000000-0000-7000-8000-{number:012x}"
 
 
 def fill(url: str, count: int) -> None:
@@ -113,67 +107,11 @@ def fill(url: str, count: int) -> None:
     last = (count - 1) // POSTINGS_A_DAY
     parts |= {"a_day": POSTINGS_A_DAY, "today": datetime.now(timezone.utc).date(), "last": last}
     parts["date"] = BUSINESS_DATE[engine].format(**parts)
-    for statement in (PAYMENTS, HISTORY, POSTINGS):
+    for statement in (PAYMENTS, LINKS, HISTORY, POSTINGS):
         rows.execute(statement.format(**parts))
     rows.execute(f"UPDATE open_closing SET number = {last + 1}")
     rows.execute("ANALYZE")
     rows.connection.close()
-
-
-def gets(payments: int, seed: str) -> Iterator[bytes]:
-    """Yield requests that read a random payment of the first ones."""
-    chance = random.Random(seed)
-    cookie = f"Cookie: accessToken={make_token(exp=in_a_day())}"
-    while True:
-        yield f"GET /payments/{id_of(chance.randint(1, payments))} HTTP/1.1\r\nHost: bench\r\n{cookie}\r\n\r\n".encode()
-
-
-def posts(payments: int, seed: str) -> Iterator[bytes]:
-    """Yield requests that record a payment."""
-    headers = f"Host: bench\r\nCookie: accessToken={make_token(exp=in_a_day())}\r\nContent-Type: application/json"
-    known = f'"method_id": "{CASH}", "currency_id": "{EUR}"'
-    for number in itertools.count():
-        body = f'{{{known}, "transaction_id": "{seed}-{number}", "amount": {number % 1000}.50}}'
-        yield f"POST /payments HTTP/1.1\r\n{headers}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-
-
-REQUESTS = {"GET": gets, "POST": posts}
-
-
-def ask(port: int, method: str, payments: int, seed: str, seconds: Any) -> Measured:
-    """Send requests on CONNECTIONS connections for some seconds, one after the other on each."""
-    requests = REQUESTS[method](payments, seed)
-    answers = []
-    with contextlib.ExitStack() as things:
-        waiting = things.enter_context(selectors.DefaultSelector())
-        began, worked = perf_counter(), process_time()
-        for _ in range(CONNECTIONS):
-            connection = things.enter_context(socket.create_connection(("127.0.0.1", port)))
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sent = perf_counter()
-            connection.sendall(next(requests))
-            waiting.register(connection, selectors.EVENT_READ, [sent, b""])
-        while waiting.get_map():
-            for key, _ in waiting.select():
-                connection, state = key.fileobj, key.data
-                state[1] += connection.recv(2**16)
-                if not is_whole(state[1]):
-                    continue
-                now = perf_counter()
-                answers.append(now - state[0])
-                if now - began > seconds:
-                    waiting.unregister(connection)
-                    continue
-                state[:] = now, b""
-                connection.sendall(next(requests))
-        return Measured(answers, perf_counter() - began, (process_time() - worked) / (perf_counter() - began))
-
-
-def is_whole(answer: bytes) -> bool:
-    """Tell whether a response is complete. Raises an AssertionError for an error."""
-    head, found, body = answer.partition(b"\r\n\r\n")
-    assert answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")), answer or "the service closed the connection"
-    return bool(found) and len(body) == int(LENGTH.search(head + b"\r\n")[1])
 
 
 class Bench:
@@ -190,6 +128,8 @@ class Bench:
             things.callback(self.postgresql.close)
         self.client = things.enter_context(ProcessPoolExecutor(1, get_context("spawn")))
         self.measured: dict[Any, list[Measured]] = {}
+        # Another one each time, so that no transaction_id is sent twice.
+        self.seeds = (f"{seed}-{number}" for number in itertools.count())
 
     def start(self, url: str, *program: Path) -> Server:
         """Start the service, or another program."""
@@ -206,40 +146,55 @@ class Bench:
         fill(url, payments)
         return url
 
-    def ask(self, name: Any, server: Server, method: str, payments: int) -> None:
+    def ask(self, name: Any, server: Server, kind: str, payments: int) -> None:
         """Measure a server once more."""
         rounds = self.measured.setdefault(name, [])
-        arguments = server.port, method, payments, f"{self.seed}-{len(rounds)}", SECONDS
-        rounds.append(self.client.submit(ask, *arguments).result())
+        rounds.append(self.client.submit(ask, server.port, kind, payments, next(self.seeds), SECONDS).result())
+
+    def offer(self, servers: list[Server], kind: str, payments: int, seconds: int, rate: int) -> "Future[Measured]":
+        """Send requests to servers at a rate."""
+        ports = [server.port for server in servers]
+        return self.client.submit(offer, ports, kind, payments, next(self.seeds), seconds, rate)
 
     def rate(self, name: Any) -> Any:
         """Return the median rate of all rounds."""
         return median(measured.rate() for measured in self.measured[name])
 
     def quantile(self, name: Any, thousandths: int) -> Any:
-        """Return a quantile, in thousandths, of the milliseconds that responses took."""
-        answers = sorted(answer for measured in self.measured[name] for answer in measured.answers)
-        return 1000 * answers[len(answers) * thousandths // 1000]
+        """Return the median quantile, in thousandths, of the seconds that responses took."""
+        return median(measured.quantile(thousandths) for measured in self.measured[name])
 
 
-def start_up(bench: Bench, url: str) -> tuple[Any, Any]:
-    """Return the seconds from the service's start to its first response, and those to import its libraries."""
-    service, imports = [], []
-    for _ in range(STARTS):
+def start_up(bench: Bench, url: str, starts: int) -> Any:
+    """Return the median seconds from the service's start to its first response."""
+    taken = []
+    for _ in range(starts):
         began = perf_counter()
         server = bench.start(url)
         assert server.request("GET", "/health/live")[0] == 200
-        service.append(perf_counter() - began)
+        taken.append(perf_counter() - began)
         server.stop()
+    return median(taken)
+
+
+def import_libraries() -> Any:
+    """Return the median seconds to import the libraries of the service."""
+    taken = []
+    for _ in range(STARTS):
         began = perf_counter()
         subprocess.run([sys.executable, "-c", IMPORTS], check=True)
-        imports.append(perf_counter() - began)
-    return median(service), median(imports)
+        taken.append(perf_counter() - began)
+    return median(taken)
 
 
 def row(what: str, figure: str, remark: str = "", aim: str = "") -> str:
     """Return a line of the table, with the figure's target."""
     return f"{what:<52}{figure:>8}  {aim:<14}{remark}".rstrip()
+
+
+def compare(what: str, figure: Any, base: Any, aim: str = "") -> str:
+    """Return a line with the ratio of two durations in seconds, and both in milliseconds."""
+    return row(what, f"{figure / base:.2f}", f"{1000 * figure:.1f} ms against {1000 * base:.1f} ms", aim)
 
 
 def describe(engine: str, seed: int) -> Iterator[str]:
@@ -257,19 +212,57 @@ def run(engine: str, seed: int) -> Iterator[str]:
     with contextlib.ExitStack() as things:
         bench = Bench(engine, seed, things)
         small, large = bench.new_database(FEW), bench.new_database(MANY)
-        service, imports = start_up(bench, small)
-        remark = f"{1000 * service:.0f} ms against {1000 * imports:.0f} ms"
-        yield row("start to first answer / import of its libraries", f"{service / imports:.2f}", remark, "under 2.5")
-        server = bench.start(small)
-        for number in range(FEW):
-            assert server.request("GET", f"/payments/{id_of(number + 1)}")[0] == 200
-        yield row(f"memory after start and {FEW:,} requests", f"{resident(server) / 1024:.1f}", "MiB", "under 64")
-        listing = time_of(server, "/payments")
-        yield row(f"GET /payments of {FEW:,}", f"{1000 * listing:.1f}", f"ms, {10**6 * listing / FEW:.1f} us a payment")
-        server.stop()
+        yield from starts(bench, small, large)
+        yield from rates(bench, small, large)
         yield from long_list(bench, large)
         yield from cash_up(bench, large)
-        yield from rates(bench, small, large)
+        yield from tills(bench, large)
+        yield from day(bench, small)
+
+
+def starts(bench: Bench, small: str, large: str) -> Iterator[str]:
+    """Measure starts and memory. Yield the lines of the table."""
+    few = start_up(bench, small, STARTS)
+    yield compare("start to first answer / import of its libraries", few, import_libraries(), "under 2.5")
+    if bench.postgresql is None:
+        forget(Path(large.removeprefix("sqlite:///")))
+    many = start_up(bench, large, 1)
+    yield row(f"start to first answer with {MANY:,} payments, s", f"{many:.2f}", f"{few:.2f} with {FEW:,}", "under 8")
+    server = bench.start(small)
+    listing = time_of(server, "/payments")
+    yield row(f"GET /payments of {FEW:,}", f"{1000 * listing:.1f}", f"ms, {10**6 * listing / FEW:.1f} us a payment")
+    one, two = pay(server, bench.seed)
+    yield compare("payment with link and share: two requests / one", two, one, "at least 1.5")
+    server.stop()
+    server = bench.start(small)
+    while sum(len(measured.answers) for measured in bench.measured.get("memory", [])) < MIXED:
+        bench.ask("memory", server, "mixed day", FEW)
+    yield row(f"memory after start and {MIXED:,} mixed requests", f"{resident(server) / 1024:.1f}", "MiB", "under 60")
+    server.stop()
+
+
+def forget(file: Path) -> None:
+    """Let the operating system forget what it holds of a file in memory, as after a power cut."""
+    descriptor = os.open(file, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(descriptor)
+
+
+def pay(server: Server, seed: int) -> tuple[Any, Any]:
+    """Return the median seconds to record a payment with a link and share in one request, and in two."""
+    in_one, in_two = [], []
+    for number in range(PAID):
+        body = payment(transaction_id=f"{seed}-one-{number}")
+        share = {"ticket_id": f"{seed}-{number}", "amount": 1}
+        began = perf_counter()
+        assert server.request("POST", "/payments", body | {"tickets": [share]})[0] == 201
+        in_one.append(perf_counter() - began)
+        began = perf_counter()
+        _, added = server.request("POST", "/payments", body | {"transaction_id": f"{seed}-two-{number}"})
+        assert server.request("POST", "/payments/ticket-payments", share | {"payment_id": added["id"]})[0] == 201
+        in_two.append(perf_counter() - began)
+    return median(in_one), median(in_two)
 
 
 def time_of(server: Server, path: str) -> Any:
@@ -326,19 +319,58 @@ def rates(bench: Bench, small: str, large: str) -> Iterator[str]:
     services = {FEW: bench.start(small), MANY: bench.start(large)}
     for _ in range(ROUNDS):
         bench.ask("floor", floor, "GET", FEW)
-        for method, (payments, server) in itertools.product(REQUESTS, services.items()):
-            bench.ask((method, payments), server, method, payments)
+        for kind, (payments, server) in itertools.product(KINDS, services.items()):
+            bench.ask((kind, payments), server, kind, payments)
+    for server in (floor, *services.values()):
+        server.stop()
     yield row("floor", f"{bench.rate('floor'):,.0f}", "answers a second")
-    for method in REQUESTS:
-        few, many = (method, FEW), (method, MANY)
-        ratio, remark = bench.rate(few) / bench.rate("floor"), f"{bench.rate(few):,.0f} a second"
-        yield row(f"{method} / floor", f"{ratio:.2f}", remark, "at least 0.45" if method == "GET" else "")
-        ratio, remark = bench.rate(many) / bench.rate(few), f"{bench.rate(many):,.0f} a second"
-        yield row(f"{method} with {MANY:,} payments / with {FEW:,}", f"{ratio:.2f}", remark, "at least 0.8")
-        half, most = bench.quantile(few, 500), bench.quantile(few, 999)
-        yield row(f"{method} p99.9 / p50", f"{most / half:.1f}", f"{most:.1f} ms against {half:.1f} ms", "under 10")
+    for kind in KINDS:
+        few, many = (kind, FEW), (kind, MANY)
+        if kind in ("GET", "POST"):
+            ratio, remark = bench.rate(few) / bench.rate("floor"), f"{bench.rate(few):,.0f} a second"
+            yield row(f"{kind} / floor", f"{ratio:.2f}", remark, "at least 0.36" if kind == "GET" else "")
+            yield compare(f"{kind} p99 / p50", bench.quantile(few, 990), bench.quantile(few, 500))
+        ratio = bench.rate(many) / bench.rate(few)
+        remark = f"{bench.rate(many):,.0f} a second against {bench.rate(few):,.0f}"
+        yield row(f"{kind} with {MANY:,} payments / with {FEW:,}", f"{ratio:.2f}", remark, "at least 0.8")
     busy = max(measured.busy for rounds in bench.measured.values() for measured in rounds)
     yield row("the client's share of a processor, at most", f"{busy:.0%}")
+
+
+def tills(bench: Bench, large: str) -> Iterator[str]:
+    """Measure payments at TILL_RATE alone, beside a list of MANY and beside a backup. Yield the lines of the table."""
+    server = bench.start(large)
+    for beside, aim in {"alone": "", "beside a list": "under 10", "beside a backup": "under 7"}.items():
+        payments = bench.offer([server], "POST", MANY, TILL_SECONDS, TILL_RATE)
+        while not payments.done() and beside != "alone":
+            if beside == "beside a list":
+                read_list(server)
+            else:
+                back_up(bench, large)
+        p99 = payments.result().quantile(990)
+        yield row(f"POST at {TILL_RATE}/s {beside}: p99, ms", f"{1000 * p99:.1f}", aim=aim)
+    server.stop()
+
+
+def back_up(bench: Bench, url: str) -> None:
+    """Write a backup."""
+    settings = environment(DATABASE_URL=url, JWT_SECRET=SECRET)
+    settings["PATH"] = f"{programs()}:{settings['PATH']}" if bench.postgresql else settings["PATH"]
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "backup", bench.folder / "backups", "--keep", "1"]
+    subprocess.run(command, cwd=PROJECT, env=settings, check=True, stdout=subprocess.DEVNULL)
+
+
+def day(bench: Bench, url: str) -> Iterator[str]:
+    """Offer a mixed day to one server, and to two on one database, at ever higher rates. Yield the lines."""
+    for copies in (1, 2):
+        servers = [bench.start(url) for _ in range(copies)]
+        highest, rate = 0, LOWEST_RATE
+        while bench.offer(servers, "mixed day", FEW, DAY_SECONDS, rate).result().quantile(990) < PROMPT_SECONDS:
+            highest, rate = rate, int(rate * FACTOR)
+        remark = f"a second, with p99 under {1000 * PROMPT_SECONDS:.0f} ms"
+        yield row(f"mixed day, {copies} server{'s' * (copies - 1)}: highest rate", f"{highest:,}", remark)
+        for server in servers:
+            server.stop()
 
 
 def main() -> None:
