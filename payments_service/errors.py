@@ -14,9 +14,11 @@
     ├── Invalid                     422
     ├── KeyReused                   422
     ├── NotMigrated                 503, without Retry-After
+    ├── NotConfigured               503, without Retry-After
     └── Unavailable                 503, with Retry-After
         ├── NotReady
         ├── KeysUnavailable
+        ├── BackendFault
         └── Busy
     SettingError                    a setting is invalid: the service does not start
     UnusableDatabase                the database cannot be used: the service does not start
@@ -154,6 +156,18 @@ class KeysUnavailable(Unavailable):
     """No keys for access tokens have been read, or those that were are too old."""
 
 
+class BackendFault(Unavailable):
+    """The Lightning node did not respond, or not as its API promises; `reason` says how, without the key."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The Lightning node does not respond as it should: try again, or take another method.")
+        self.reason = reason
+
+    def explain(self) -> str:
+        """Return the reason."""
+        return self.reason
+
+
 class Busy(Unavailable):
     """Too many expensive requests run at once."""
 
@@ -165,6 +179,12 @@ class NotMigrated(PaymentsError):
 
     def __init__(self) -> None:
         super().__init__("The database is not up to date: run `flask --app wsgi migrate`, or start wsgi.py.")
+
+
+class NotConfigured(PaymentsError):
+    """What the request needs is not set up. A retry does not help until somebody sets it up."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class SettingError(Exception):

@@ -9,3 +9,10 @@ def can_listen_on_ipv6() -> bool:
     except OSError:
         return False
     return True
+
+
+def find_free_port() -> int:
+    """Return a port that nobody listens on at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
