@@ -22,7 +22,7 @@ from .tokens.claims import MAX_USER_LENGTH, is_valid_user
 from .tokens.issuing import issue_token
 from .tokens.permissions import Permission
 from .transfer import copying
-from .web.runtime import runtime
+from .web.runtime import find_settler, runtime
 
 MAX_TOKEN_HOURS = 366 * 24
 # More faults of the same cause say nothing new.
@@ -203,6 +203,21 @@ def close(number: int | None) -> None:
         click.echo(f"{closed} {store.closings.get(closed)['hash']}")
 
 
+@click.command("settle")
+@with_appcontext
+def settle() -> None:
+    """Ask the Lightning node once about each invoice that may be paid, and print how many payments were recorded.
+
+    The service, which does this by itself, may be running. Exits with 1 if the node fails.
+    """
+    with report_errors():
+        require_migrated()
+        recorded, fault = find_settler().run_round(is_whole=True)
+    click.echo(f"Payments recorded: {recorded}.")
+    if fault:
+        raise click.ClickException(fault.reason)
+
+
 @click.command("archive")
 @click.argument("directory", type=click.Path(path_type=Path))
 @with_appcontext
@@ -351,6 +366,6 @@ def rename_currency(acronym: str, new_acronym: str) -> None:
 
 
 COMMANDS = [
-    print_token, migrate, run_doctor, back_up, restore, copy_database, close, write_archives, verify, methods,
+    print_token, migrate, run_doctor, back_up, restore, copy_database, close, settle, write_archives, verify, methods,
     currencies,
 ]

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from . import database, store
 from .database import DATABASE_FAULTS
 from .database.sqlite import OTHERS_MODE
-from .errors import DamagedDatabase, NotReady, SettingError, UnusableDatabase
+from .errors import BackendFault, DamagedDatabase, NotReady, SettingError, UnusableDatabase
+from .lightning import Backend
 from .models import TABLES
-from .settings import join_host_and_port
+from .settings import PROJECT, join_host_and_port
 from .tokens.key_formats import SECRET_ALGORITHM, find_doubts
 from .tokens.keys import KeyFile
 from .web.runtime import runtime
@@ -24,6 +25,8 @@ MIN_DISTINCT_CHARACTERS = 10
 RESPONSE_TIMEOUT_SECONDS = 10
 # Verifying them takes about a second for 20,000 payments.
 NEWEST_CLOSINGS = 3
+# Each is a call of the node.
+MAX_INVOICES_ASKED = 20
 # A service that listens on all addresses is reached at the loopback address.
 LOOPBACK_OF_WILDCARD = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -36,9 +39,10 @@ class Finding(NamedTuple):
 
 
 def examine(config: dict[str, Any]) -> Iterator[Finding]:
-    """Check the keys, database, clock, business day and port of the current application."""
+    """Check the keys, database, clock, Lightning node, business day and port of the current application."""
     yield from check_keys(config)
     yield from check_database()
+    yield from check_lightning(config)
     yield from check_business_day(config)
     yield from check_port(config)
 
@@ -129,6 +133,49 @@ def check_clock() -> Iterator[Finding]:
         yield Finding(FAULT, f"clock: {fault}: timedatectl set-ntp on")
     if not faults:
         yield Finding(OK, f"clock: {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC")
+
+
+def check_lightning(config: dict[str, Any]) -> Iterator[Finding]:
+    """Check that the Lightning node responds, that its key only receives, and that no invoice needs a person."""
+    settler = runtime().settler
+    if settler is None:
+        return
+    health = settler.backend.check()
+    where = f"lightning: {settler.backend.name}"
+    if health.fault:
+        yield Finding(FAULT, f"{where} cannot be used: {health.fault}: see PAYMENTS_LIGHTNING_URL and the key")
+    elif health.can_pay:
+        yield Finding(FAULT, f"{where} lets the key send money: set one that can only receive, as the guide says")
+    elif health.can_pay is None:
+        yield Finding(WARNING, f"{where} responds, but does not say whether the key can send money")
+    else:
+        yield Finding(OK, f"{where} responds, and the key can only receive")
+    file = config["LIGHTNING_KEY_FILE"]
+    if file and (PROJECT / file).stat().st_mode & OTHERS_MODE:
+        yield Finding(FAULT, f"lightning: all users can read the key: chmod o= {PROJECT / file}")
+    try:
+        yield from check_invoices(settler.backend, asks=not health.fault)
+    except (*DATABASE_FAULTS, OSError):
+        # The check of the database has said so.
+        return
+
+
+def check_invoices(backend: Backend, asks: bool) -> Iterator[Finding]:
+    """Check that nothing less than asked has arrived and, if `asks`, that the node knows the watched invoices."""
+    for short in store.lightning_invoices.list_short():
+        arrived = f"{short.received_msat} of {short.amount_sat}000 msat arrived for invoice {short.id}"
+        advice = f"settle it with the guest, and record a payment with the transaction_id {short.payment_hash}"
+        yield Finding(FAULT, f"lightning: {arrived}, and no payment was recorded: {advice}")
+    try:
+        watched = store.lightning_invoices.list_watched()[-MAX_INVOICES_ASKED:] if asks else []
+        unknown = [str(invoice.id) for invoice in watched if backend.look(invoice.payment_hash) is None]
+    except BackendFault as fault:
+        yield Finding(WARNING, f"lightning: {fault.reason}")
+        return
+    if unknown:
+        text = f"{unknown[0]}{f' and {len(unknown) - 1} more' if unknown[1:] else ''}"
+        advice = "was it restored from a backup, or is it another wallet? See whether they were paid"
+        yield Finding(WARNING, f"lightning: the node does not know invoice {text}, or cannot tell now: {advice}")
 
 
 def check_business_day(config: dict[str, Any]) -> Iterator[Finding]:

@@ -19,9 +19,11 @@ class TimestampField(Field):
         """Return ISO 8601 text of fixed width, so that text sorts by time."""
         return value.astimezone(timezone.utc).isoformat(sep=" ", timespec="microseconds")
 
-    def python_value(self, value: Any) -> datetime:
-        """Return an aware datetime in UTC."""
-        timestamp = datetime.fromisoformat(value) if isinstance(value, str) else value
+    def python_value(self, value: Any) -> Any:
+        """Return an aware datetime in UTC, None for null."""
+        if value is None:
+            return None
+        timestamp: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
         return timestamp.astimezone(timezone.utc)
 
 
@@ -240,6 +242,44 @@ class IdempotencyKey(Table):
 
     class Meta:
         primary_key = CompositeKey("method", "path", "key")
+
+
+class LightningInvoice(Table):
+    """An invoice of a Lightning node, which the service asked for. Its amount is in the minor units of its currency."""
+
+    # In the order of making.
+    number = BigAutoField()
+    # The till's own.
+    id = UUIDField(unique=True)
+    ticket_id = TextField(null=True)
+    currency = ForeignKeyField(Currency, index=False)
+    minor_units = BigIntegerField()
+    # The amount in satoshi that the till sent, null if the rate of the node counts.
+    asked_sat = BigIntegerField(null=True)
+    memo = TextField(null=True)
+    user_id = TextField(null=True)
+    request_id = TextField()
+    created_at = TimestampField()
+    # new: the node has offered nothing yet; open; withdrawn: nobody should pay it; paid. An open one may have expired.
+    state = TextField()
+    # Whether the node is asked if it was paid.
+    watched = BooleanField()
+    # What the node has offered. `rate` is how many satoshi a unit of the currency is worth, null if no rate was needed.
+    amount_sat = BigIntegerField(null=True)
+    rate = TextField(null=True)
+    bolt11 = TextField(null=True, unique=True)
+    payment_hash = TextField(null=True, unique=True)
+    expires_at = TimestampField(null=True)
+    # What the node has received, after its fees. Not null while the invoice is not paid: less arrived than was asked.
+    received_msat = BigIntegerField(null=True)
+    payment_id = UUIDField(null=True, unique=True)
+    paid_at = TimestampField(null=True)
+
+    class Meta:
+        indexes = (
+            (("watched", "number"), False), (("state", "number"), False), (("ticket_id", "number"), False),
+            (("paid_at",), False),
+        )
 
 
 # The names of all tables of the service, with the one in which Peewee's runner keeps what it has run.

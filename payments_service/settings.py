@@ -134,14 +134,17 @@ def _parse_required_claim(raw: Any) -> tuple[str, str]:
     return name, value
 
 
-def _parse_jwks_url(raw: Any) -> str:
-    url = _parse_text(raw).strip()
-    if not url.isprintable() or " " in url or not _is_confidential(url):
-        raise ValueError(
-            "must be an https URL such as https://sign-in.example/jwks.json, or an http URL of this machine such as "
-            "http://127.0.0.1:8080/jwks.json, without a user name and without #"
-        )
-    return url
+def _url_parser(example: str, local_example: str) -> Callable[[Any], str]:
+    def parse(raw: Any) -> str:
+        url = _parse_text(raw).strip()
+        if not url.isprintable() or " " in url or not _is_confidential(url):
+            raise ValueError(
+                f"must be an https URL such as {example}, or an http URL of this machine such as {local_example}, "
+                "without a user name and without #"
+            )
+        return url
+
+    return parse
 
 
 def _is_confidential(url: str) -> bool:
@@ -207,7 +210,7 @@ SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "JWT_SECRET": (_parse_text, None),
     "JWT_SECRET_FILE": (_parse_text, None),
     "JWT_PUBLIC_KEY_FILE": (_parse_text, None),
-    "JWT_JWKS_URL": (_parse_jwks_url, None),
+    "JWT_JWKS_URL": (_url_parser("https://sign-in.example/jwks.json", "http://127.0.0.1:8080/jwks.json"), None),
     "JWT_ALGORITHM": (_choice_parser("HS256", "RS256", "ES256", "EdDSA"), None),
     "JWT_ISSUER": (_parse_text, None),
     "JWT_AUDIENCE": (_parse_list, None),
@@ -219,6 +222,13 @@ SETTINGS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "ROLE_PERMISSIONS": (_parse_role_permissions, {}),
     "TRUSTED_ORIGINS": (_parse_origins, frozenset()),
     "TRUSTED_PROXY": (_parse_network, None),
+    # The Lightning node, its URL unless it is the node's default, and its key.
+    "LIGHTNING": (_choice_parser("lnbits", "phoenixd"), None),
+    "LIGHTNING_URL": (_url_parser("https://lnbits.example", "http://127.0.0.1:5000"), None),
+    "LIGHTNING_KEY": (_parse_text, None),
+    "LIGHTNING_KEY_FILE": (_parse_text, None),
+    # How long an invoice is offered. A minute is what a guest needs at least.
+    "LIGHTNING_SECONDS": (_integer_parser(60, 86_400), 600),
     "LOG_FORMAT": (_choice_parser("logfmt", "json"), "logfmt"),
 }
 

@@ -20,7 +20,10 @@ from payments_service.settings import read_settings
 from payments_service.web import runtime
 
 from .support.clients import DocumentedClient, client_of
+from .support.fake_lnbits import FakeLnbits
+from .support.fake_node import FakeNode
 from .support.faketime import FakeClock
+from .support.lightning import settings_of
 from .support.migrating import migrate, migrate_new
 from .support.payments import CASH, EUR, ID, payment
 from .support.postgresql import PostgresqlDatabases, PostgresqlServer
@@ -146,12 +149,19 @@ def shared_app() -> Flask:
 
 
 @pytest.fixture
-def app(shared_app: Flask, database_url: str) -> Iterator[Flask]:
+def app_settings() -> dict[str, str]:
+    """Return the further settings of the shared application. A module with others overrides this."""
+    return {}
+
+
+@pytest.fixture
+def app(shared_app: Flask, database_url: str, app_settings: dict[str, str]) -> Iterator[Flask]:
     """Give the shared application the settings of a new installation, and a database and caches of the test's own.
 
-    A test that adds routes or needs other settings takes `make_app`.
+    A test that adds routes takes `make_app`.
     """
-    shared_app.config.from_mapping(read_settings({"DATABASE_URL": database_url, "JWT_SECRET": SECRET}))
+    settings = {"DATABASE_URL": database_url, "JWT_SECRET": SECRET} | app_settings
+    shared_app.config.from_mapping(read_settings(settings))
     runtime.init_app(shared_app)
     shared_app.test_client_class = DocumentedClient
     migrate(shared_app)
@@ -287,12 +297,15 @@ def shared_server(start_shared_server: Callable[[], Server]) -> Server:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Any], str]]:
-    """Serve WSGI applications in threads until the end of the test. Return their origins."""
+def serve() -> Iterator[Callable[..., str]]:
+    """Serve WSGI applications in threads until the end of the test. Return their origins.
+
+    With `threaded=True`, each request has a thread of its own, and one that hangs holds up nothing.
+    """
     with contextlib.ExitStack() as started:
 
-        def serve(application: Any) -> str:
-            server = started.enter_context(make_server("127.0.0.1", 0, application))
+        def serve(application: Any, threaded: bool = False) -> str:
+            server = started.enter_context(make_server("127.0.0.1", 0, application, threaded=threaded))
             thread = threading.Thread(target=server.serve_forever, args=[1 / 100])
             thread.start()
             started.callback(thread.join)
@@ -300,3 +313,23 @@ def serve() -> Iterator[Callable[[Any], str]]:
             return f"http://127.0.0.1:{server.port}"
 
         yield serve
+
+
+@pytest.fixture
+def node() -> Iterator[FakeLnbits]:
+    """Make a fake Lightning node."""
+    node = FakeLnbits()
+    yield node
+    node.recover()
+
+
+@pytest.fixture
+def lightning_settings(node: FakeNode, serve: Callable[..., str]) -> dict[str, str]:
+    """Return the settings of a service that asks the fake node."""
+    return settings_of(node, serve(node, threaded=True))
+
+
+@pytest.fixture
+def settle(app: Flask) -> Callable[[], int]:
+    """Let the application ask its node about all invoices once. Return how many payments were recorded."""
+    return lambda: app.extensions[database.EXTENSION].settler.run_round(is_whole=True)[0]

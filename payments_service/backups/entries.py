@@ -13,7 +13,7 @@ ENTRY = re.compile(
     r"CHECK CONSTRAINT|FK CONSTRAINT|TRIGGER) (?P<schema>\S+) (?P<name>\S+) (?:(?P<part>\S+) )?\S+"
 )
 CREATE_INDEX = re.compile(r"^CREATE (?:UNIQUE )?INDEX (\S+) ON (?:ONLY )?(\S+) ", re.MULTILINE)
-SEQUENCES = {f"{table}_id_seq" for table in TABLES}
+SEQUENCES = {f"{table}_id_seq" for table in TABLES} | {"lightning_invoice_number_seq"}
 
 
 class OwnEntries(NamedTuple):

@@ -25,6 +25,12 @@ def begin_request(waited_seconds: float) -> None:
     _request.arrived = monotonic() - waited_seconds
 
 
+def restart() -> None:
+    """Let the time of this thread's request begin now: what it has done so far was no wait for the database."""
+    if _request.arrived is not None:
+        _request.arrived = monotonic()
+
+
 def end_request() -> None:
     """Note that this thread handles no request any more."""
     _request.arrived = None

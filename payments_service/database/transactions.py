@@ -7,6 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 import peewee
 
 from ..errors import Conflict
+from . import timeouts
 from .current import current
 from .faults import RETRYABLE, error_code, violated_constraint, violates_foreign_key
 
@@ -123,4 +124,6 @@ def write_around(before: Callable[[], Before], work: Callable[[Before], Done], a
         raise RuntimeError("work between two transactions cannot run inside of a third")
     result = write()(before)()
     done = work(result)
+    # What the work took is no time that the database has spent.
+    timeouts.restart()
     return write()(after)(done)

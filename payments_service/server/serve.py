@@ -26,6 +26,7 @@ from .channel import Channel
 from .dispatcher import Dispatcher
 from .parser import MAX_DISCARDED_BYTES
 from .proxy import trust_proxy
+from .settling import SettlingThread
 
 # Connections at once. LimitNOFILE in deploy/payments.service allows the files for them and a quarter more.
 CONNECTION_LIMIT = 4000
@@ -62,6 +63,8 @@ def serve(app: flask.Flask) -> None:
     dispatcher = Dispatcher()
     listeners = _listen(app, dispatcher, sockets)
     dispatcher.set_thread_count(app.config["THREADS"])
+    settling = SettlingThread(app)
+    settling.start()
     # What exists now lives as long as the process: the garbage collector need not scan it while requests wait.
     gc.freeze()
     for listener in listeners:
@@ -79,6 +82,7 @@ def serve(app: flask.Flask) -> None:
             database.watch(app)
     logger.info("Stopping")
     systemd.notify("STOPPING=1")
+    settling.stop()
     _finish(dispatcher, sockets)
     database.close(app)
 

@@ -10,6 +10,9 @@ from ..models import Currency
 from ..text import INVISIBLE_TOO, has_invisible_end
 from . import ids
 
+# The one whose minor unit is the satoshi, whatever its acronym is since.
+BITCOIN_ID = UUID("01950000-0000-7000-8000-000000000104")
+
 NO_CURRENCY = "There is no currency with this id."
 MAX_ACRONYM_LENGTH = 16
 

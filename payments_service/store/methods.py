@@ -10,6 +10,9 @@ from ..models import Method
 from ..text import INVISIBLE_TOO, has_invisible_end
 from . import ids
 
+# The one that every installation has for Lightning payments, whatever it is named since.
+LIGHTNING_ID = UUID("01950000-0000-7000-8000-000000000004")
+
 NO_METHOD = "There is no payment method with this id."
 MAX_NAME_LENGTH = 64
 

@@ -5,13 +5,15 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import msgspec
-from peewee import JOIN
+from peewee import JOIN, fn
 
 from ..database import current
 from ..models import (
-    CashMovement, Closing, ClosingLine, Currency, History, OpenClosing, Payment, Posting, Refund, TicketPayment,
+    CashMovement, Closing, ClosingLine, Currency, History, LightningInvoice, OpenClosing, Payment, Posting, Refund,
+    TicketPayment,
 )
 from . import archives, totals
 from .archives import Header
@@ -45,6 +47,7 @@ def find_faults(progress: Progress) -> Iterator[str]:
             "the history": _check_payments(progress),
             "the cash movements": _check_cash_movements(),
             "the postings": _check_postings(),
+            "the Lightning invoices": _check_invoices(),
             "the totals": _check_totals(numbers, progress),
             "the archives": _check_archives(numbers, progress),
         }
@@ -557,6 +560,17 @@ def _check_cash_movements() -> Iterator[str]:
             yield f"{where}: its postings are {entry.postings or 'missing'}, and it makes {[posted]}"
     for movement_id in found:
         yield f"cash movement {movement_id}: no entry of the history makes it"
+
+
+def _check_invoices() -> Iterator[str]:
+    """Find Lightning invoices that count as paid by a payment that was never recorded."""
+    has_history = fn.EXISTS(History.select(History.id).where(History.payment_id == LightningInvoice.payment_id))
+    # A payment that is older than the history has an entry only once it was changed.
+    exists = fn.EXISTS(Payment.select(Payment.id).where(Payment.id == LightningInvoice.payment_id))
+    query = LightningInvoice.select(LightningInvoice.id, LightningInvoice.payment_id)
+    paid = query.where(LightningInvoice.payment_id.is_null(False), ~has_history, ~exists)
+    for invoice_id, payment_id in current.stream(paid.order_by(LightningInvoice.number)):
+        yield f"Lightning invoice {UUID(str(invoice_id))}: no entry of the history makes its payment {payment_id}"
 
 
 def _check_postings() -> Iterator[str]:

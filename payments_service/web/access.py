@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from ..errors import NotPermitted, NotSignedIn, TokenRejected
 from ..tokens.claims import AccessToken
 from ..tokens.permissions import Permission
-from .blueprint import PUBLIC
+from .blueprint import PUBLIC, Owners
 from .origins import check_origin, is_preflight
 from .request_state import current_request, request_state
 from .runtime import runtime
@@ -71,8 +71,17 @@ def check_access() -> None:
         return
     if permission is None:
         raise NotPermitted("This route declares no permission, so no token grants it.")
-    if not state.may(permission):
+    if not state.may(permission) and not is_permitted_to_owner():
         raise NotPermitted(f"This needs the permission {permission}, which the access token does not grant.")
+
+
+def is_permitted_to_owner() -> bool:
+    """Tell whether the route has a further permission for whoever made what its path names, and this is who did."""
+    owners: Owners | None = getattr(flask.current_app.view_functions[flask.request.endpoint or ""], "owners", None)
+    state = request_state()
+    if owners is None or state.user_id is None or not state.may(owners.permission):
+        return False
+    return owners.find_user(**(flask.request.view_args or {})) == state.user_id
 
 
 def sign_in() -> tuple[AccessToken, bool]:

@@ -1,6 +1,6 @@
 """The blueprint whose routes declare a permission, and what follows from that for the API document."""
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import flask
 import flask_smorest
@@ -18,19 +18,27 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 PUBLIC: Final = "public"
 
 
+class Owners(NamedTuple):
+    """The permission that is enough for whoever made what a path names, and what finds that user by the path's ids."""
+
+    permission: Permission
+    find_user: Callable[..., str | None]
+
+
 class Blueprint(flask_smorest.Blueprint):
     """A blueprint whose every route declares the permission that it needs."""
 
     ARGUMENTS_PARSER = StrictParser()
 
     def route(
-        self, rule: str, *, permission: Permission | Literal["public"], **options: Any
+        self, rule: str, *, permission: Permission | Literal["public"], owners: Owners | None = None, **options: Any
     ) -> Decorator:
-        """Register a view at `rule` for requests whose access token grants `permission`."""
+        """Register a view at `rule` for requests whose access token grants `permission`, and for `owners`."""
         register = super().route(rule, **options)
 
         def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
             view.permission = permission  # type: ignore[attr-defined]
+            view.owners = owners  # type: ignore[attr-defined]
             registered: Callable[..., Any] = register(view)
             return registered
 
@@ -62,6 +70,10 @@ class AccessDocumentation(BasePlugin):
                 operation["security"] = []
                 continue
             self._document(operation, method.upper(), permission, getattr(view, "further_errors", {}))
+            if owners := getattr(view, "owners"):
+                more = f"Whoever has made it needs only `{owners.permission}`."
+                *texts, needed = operation["description"].split("\n\n")
+                operation["description"] = "\n\n".join([*texts, more, needed])
 
     def _document(
         self, operation: dict[str, Any], method: str, permission: Permission, further_errors: dict[int, str]

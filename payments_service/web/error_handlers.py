@@ -11,8 +11,8 @@ from werkzeug.http import quote_etag
 
 from ..database import DATABASE_FAULTS, is_outage, lacks_migrations
 from ..errors import (
-    ClosingNumberTaken, Invalid, NotMigrated, NotSignedIn, PaymentsError, PreconditionFailed, TokenRejected,
-    TransactionIdTaken, Unavailable,
+    BackendFault, ClosingNumberTaken, Invalid, NotMigrated, NotSignedIn, PaymentsError, PreconditionFailed,
+    TokenRejected, TransactionIdTaken, Unavailable,
 )
 from ..schemas.errors import ErrorBodySchema
 from ..tokens.permissions import Permission
@@ -93,7 +93,7 @@ def handle_payments_error(error: PaymentsError) -> ErrorResponse:
         headers = INVALID_TOKEN if isinstance(error, TokenRejected) else CHALLENGE
     elif isinstance(error, Unavailable):
         headers = RETRY_AFTER
-        if error.__cause__:
+        if error.__cause__ and not isinstance(error, BackendFault):
             report_database_fault(error.__cause__)
     elif isinstance(error, PreconditionFailed):
         headers = {"ETag": quote_etag(str(error.version))}

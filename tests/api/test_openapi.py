@@ -13,7 +13,7 @@ from ..support.tokens import make_token
 
 pytestmark = on_one_engine
 
-PUBLIC = {"/openapi.json", "/health/live", "/health/ready", "/metrics"}
+PUBLIC = {"/openapi.json", "/health/live", "/health/ready", "/metrics", "/payments/lightning/wake"}
 
 
 @pytest.fixture
@@ -102,6 +102,12 @@ def test_every_operation_has_a_name_for_generated_clients(document):
         ("GET", "/payments/closings/{number}/archive"): "getArchiveOfClosing",
         ("POST", "/payments/cash-movements"): "createCashMovement",
         ("GET", "/payments/cash-movements"): "listCashMovements",
+        ("PUT", "/payments/lightning/{invoice_id}"): "createLightningInvoice",
+        ("GET", "/payments/lightning/{invoice_id}"): "getLightningInvoice",
+        ("GET", "/payments/lightning"): "listLightningInvoices",
+        ("DELETE", "/payments/lightning/{invoice_id}"): "withdrawLightningInvoice",
+        ("GET", "/payments/lightning/{invoice_id}/qr"): "getQrOfLightningInvoice",
+        ("POST", "/payments/lightning/wake"): "wakeSettling",
         ("GET", "/openapi.json"): "getOpenapiDocument",
         ("GET", "/health/live"): "getLiveness",
         ("GET", "/health/ready"): "getReadiness",
@@ -135,7 +141,7 @@ def test_only_requests_reject_additional_fields(document, operations):
     inputs = set(schemas_below(document, bodies))
     assert inputs == {
         "PaymentInput", "PaidTicket", "ChangedPayment", "RefundInput", "TicketPaymentInput", "ClosingInput", "Count",
-        "CashMovementInput",
+        "CashMovementInput", "LightningInvoiceInput",
     }
     outputs = set(schemas_below(document, [operation["responses"] for operation in operations.values()]))
     assert not inputs & outputs

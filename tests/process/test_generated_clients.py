@@ -106,7 +106,8 @@ def test_a_generated_typescript_client_works(document, root, tmp_path):
 def test_a_generated_python_client_works(document, root, tmp_path):
     shutil.copy(CLIENTS / "client.py", tmp_path)
     package = ["--meta", "none", "--output-path", tmp_path / "payments_client"]
-    run(PYTHON_PROGRAMS / "openapi-python-client", "generate", "--fail-on-warning", "--path", document, *package)
+    options = ["--fail-on-warning", "--config", CLIENTS / "openapi-python-client.yaml", "--path", document, *package]
+    run(PYTHON_PROGRAMS / "openapi-python-client", "generate", *options)
     output = run(PYTHON_PROGRAMS / "python", tmp_path / "client.py", root, make_token())
     assert json.loads(output, parse_float=Decimal) == RESULTS
     (example,) = blocks(section(API_GUIDE, "Generated clients"), "python")

@@ -25,6 +25,9 @@ ORDER = [
     "migrations",
     "store",
     "tokens",
+    "lightning",
+    "offering",
+    "settling",
     "schemas",
     "web",
     "blueprints",
@@ -39,7 +42,7 @@ ORDER = [
 ]
 
 # The modules that handle amounts. The others may use float as the type of seconds.
-MONEY = {"money", "codec", "models", "migrations", "store", "schemas", "seals"}
+MONEY = {"money", "codec", "models", "migrations", "store", "lightning", "schemas", "seals"}
 
 
 def module_of(path: Path) -> str:
