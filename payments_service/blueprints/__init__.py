@@ -1,6 +1,6 @@
 """HTTP, a module a noun."""
 from . import (
-    cash_movements, cash_up, closings, currencies, docs, health, lightning, methods, openapi, payments, refunds,
+    cash_movements, cash_up, closings, currencies, docs, guest, health, lightning, methods, openapi, payments, refunds,
     takings, ticket_payments,
 )
 
@@ -10,4 +10,4 @@ OPERATIONS = [
     closings.blp, cash_movements.blp, openapi.blp, health.blp,
 ]
 # Pages are not in the API document.
-PAGES = [docs.blp, cash_up.blp]
+PAGES = [docs.blp, cash_up.blp, guest.blp]

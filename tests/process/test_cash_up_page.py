@@ -24,6 +24,9 @@ in_a_browser = pytest.mark.skipif(not BROWSER, reason="Chromium is not installed
 FILES = ["page.css", "page.js", "texts.js", "api.js", "money.js", "elements.js", "responses.js", "reports.js"]
 FILES += ["payments.js", "closings.js", "forms.js"]
 
+# A Lightning node, which is not called. Without one, the browser logs that the list of invoices is not available.
+NODE = {"LIGHTNING": "phoenixd", "LIGHTNING_KEY": "secret"}
+
 # Tokens that are made before the first test are used long after.
 LATER = int(time.time()) + 24 * 60 * 60
 
@@ -551,7 +554,8 @@ def test_each_field_has_a_label(server, page):
 
 
 @in_a_browser
-def test_only_the_service_is_called_and_the_console_is_empty(server, page):
+def test_only_the_service_is_called_and_the_console_is_empty(start_server, page):
+    server = start_server(**NODE)
     sell_for_an_evening(server)
     page.show(address_of(server))
     page.count("Cash, EUR", "328.30")
@@ -565,7 +569,8 @@ def test_only_the_service_is_called_and_the_console_is_empty(server, page):
 
 
 @in_a_browser
-def test_the_page_works_where_another_program_mounts_it(app, serve, page):
+def test_the_page_works_where_another_program_mounts_it(make_app, serve, page):
+    app = make_app(**NODE)
     page.show(serve(DispatcherMiddleware(NotFound(), {"/pos": app})) + "/pos/payments/cash-up")
     page.has("#takings", "There are no takings today.")
     page.has("#closings", "There are no closings yet.")

@@ -13,7 +13,7 @@ blp = Blueprint("cash_up", __name__, url_prefix="/payments")
 PAGE = str(files(__name__))
 FILES = [
     "page.css", "page.js", "texts.js", "api.js", "money.js", "elements.js", "responses.js", "reports.js", "payments.js",
-    "closings.js", "forms.js",
+    "lightning.js", "closings.js", "forms.js",
 ]
 
 

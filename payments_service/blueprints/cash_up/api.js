@@ -2,8 +2,8 @@
 
 import {parseJSON, writeJSON} from "./money.js";
 
-// Where the service is. This page is at payments/cash-up below it, also where another program mounts it.
-const root = new URL("..", document.baseURI).href;
+// Where the service is. This file is at payments/cash-up/api.js below it, also where another program mounts it.
+const root = new URL("../..", import.meta.url).href;
 
 const TIMEOUT_MILLISECONDS = 60000;
 const TOKEN = "accessToken";
@@ -56,6 +56,12 @@ async function read(response) {
 // Return the status, whether it is a success, the headers and the JSON of a response, with numbers as text.
 export async function get(path) {
     return read(await send(path));
+}
+
+// Return the text of a response, null without a success.
+export async function getText(path) {
+    const response = await send(path);
+    return response?.status === 200 ? response.content.text() : null;
 }
 
 export async function post(path, body, key) {

@@ -5,10 +5,11 @@ import {loadClosings, loadOlder, makeClosings} from "./closings.js";
 import {find, formatTime, make, note, say} from "./elements.js";
 import {onSubmit, showForms, startForms} from "./forms.js";
 import {findLastPayments, makePayments} from "./payments.js";
+import {findInvoices, makeInvoices} from "./lightning.js";
 import {makeLines, makeMovements, makeReport, makeTakings} from "./reports.js";
 import {CREATE, READ, askToSignIn, explain, loadNames, noteOf, show, showResponse} from "./responses.js";
 
-const READING = ["takings", "open", "last-payments", "closings"];
+const READING = ["takings", "open", "lightning", "last-payments", "closings"];
 
 // How often the page was loaded: responses to an earlier load are dropped.
 let loads = 0;
@@ -24,12 +25,20 @@ function showMovements(sheet, response, names) {
     show("movements", ...form, response.ok ? table(response.body) : noteOf(response, READ));
 }
 
+function showInvoices(response) {
+    find("lightning").hidden = response === null;
+    if (response) {
+        showResponse("lightning", response, makeInvoices);
+    }
+}
+
 async function loadReading(sheet, next, isNewest) {
     const now = Date.parse(next.headers.get("Date")) || Date.now();
-    const [names, takings, payments, closings, movements] = await Promise.all([
+    const [names, takings, payments, invoices, closings, movements] = await Promise.all([
         loadNames(),
         get("payments/takings"),
         findLastPayments(now),
+        findInvoices(now),
         loadClosings(Number(next.body.number)),
         get(`payments/cash-movements?closing=${next.body.number}`),
     ]);
@@ -41,6 +50,7 @@ async function loadReading(sheet, next, isNewest) {
         : note(say("noTakings")));
     showResponse("closings", closings, (body) => makeClosings(body ?? []));
     showMovements(sheet, movements, names);
+    showInvoices(invoices);
     const table = payments.ok ? await makePayments(payments.body, names) : null;
     if (isNewest()) {
         showResponse("last-payments", payments, () => table);

@@ -45,6 +45,15 @@ export const TEXTS = {
     noTickets: "none",
     manyTickets: "{tickets} and more",
 
+    lightning: "Lightning invoices",
+    invoicesCaption: "Open, or paid in the last hour, newest first",
+    noInvoices: "No invoice is open, and none was paid in the last hour.",
+    satoshi: "Satoshi",
+    state: "State",
+    ticket: "Ticket",
+    invoiceOpen: "open, show to the guest",
+    invoicePaid: "paid",
+
     close: "Count and close",
     closeHint: "Type what you counted. Leave a line empty to close it without a count. "
         + "A closing cannot be changed afterwards.",
