@@ -1,6 +1,7 @@
 """What the README and the guides promise"""
 import datetime
 import decimal
+import hashlib
 import json
 import os
 import re
@@ -21,11 +22,14 @@ from payments_service.settings import SETTINGS
 
 from ..support.clients import client_of
 from ..support.engines import on_one_engine, on_sqlite
+from ..support.fake_phoenixd import FakePhoenixd
 from ..support.guides import (
-    API_GUIDE, CONTRIBUTING, DEPLOY, DOCS, EMBEDDING, INSTALLING, OPERATING, PAGES, README, blocks, rows, section,
+    API_GUIDE, CONTRIBUTING, DEPLOY, DOCS, EMBEDDING, INSTALLING, LIGHTNING, OPERATING, PAGES, README, blocks, rows,
+    section,
 )
 from ..support.payments import EUR, payment
 from ..support.project import PROJECT, environment
+from ..support.shell import move, run_without_root
 from ..support.tokens import SECRET, make_token
 from ..unit.test_house import ORDER
 
@@ -342,11 +346,43 @@ def test_a_secret_is_rotated_as_it_is_written(tmp_path):
 
 @on_sqlite
 def test_every_metric_is_documented(client):
-    counted = set(re.findall(r"^# TYPE (payments_\w+?)(?:_created)? ", client.get("/metrics").text, re.MULTILINE))
+    # Each counter and histogram has a gauge beside it, of when it was created.
+    counted = set(re.findall(r"^# TYPE (payments_\w+)(?<!_created) ", client.get("/metrics").text, re.MULTILINE))
     documented = {row[0].strip("`") for row in rows(section(OPERATING, "Health and metrics"))}
-    assert {name for name in documented if name.startswith("payments_")} >= {
-        name if name.endswith(("_total", "_seconds")) else f"{name}_total" for name in counted
-    }
+    assert counted
+    assert documented >= counted
+
+
+# Lightning
+
+
+@on_one_engine
+def test_phoenixd_is_connected_as_it_is_written(database_url, serve, tmp_path):
+    node = FakePhoenixd()
+    port = serve(node).rpartition(":")[2]
+    places = {"/etc/payments": str(tmp_path), "/var/lib/phoenixd": str(tmp_path)}
+    (tmp_path / "payments.env").write_text(move((DEPLOY / "payments.env").read_text(), places))
+    passwords = f"http-password={node.full_key}\nhttp-password-limited-access={node.key}\nwebhook-secret=12\n"
+    (tmp_path / "phoenix.conf").write_text(passwords)
+
+    text = section(LIGHTNING, "phoenixd from zero")
+    *_, give_password, configure = blocks(text, "sh")
+    run_without_root(give_password, places)
+    run_without_root(configure.replace("payments doctor", ""), places)
+    webhook = "webhook=http://127.0.0.1:9154/payments/lightning/wake\n"
+    assert (tmp_path / "phoenix.conf").read_text() == passwords + webhook
+    configured = (tmp_path / "payments.env").read_text().replace(":9740", f":{port}")
+    settings = dict(re.findall("^PAYMENTS_(LIGHTNING.*?)=(.*)$", configured, re.MULTILINE))
+
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "doctor"]
+    variables = environment(DATABASE_URL=database_url, JWT_SECRET=SECRET, **settings)
+    found = subprocess.run(command, cwd=PROJECT, env=variables, capture_output=True, text=True).stdout
+    assert re.search("`doctor` should print `(ok .*)`", text)[1] in found.splitlines()
+
+
+def test_a_preimage_is_checked_as_it_is_written():
+    *_, check = blocks(section(LIGHTNING, 'A guest says "I paid"'), "sh")
+    assert run_without_root(check, {}) == hashlib.sha256(bytes(32)).hexdigest() + "\n"
 
 
 # Embedding

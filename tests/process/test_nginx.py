@@ -106,6 +106,15 @@ def test_an_etag_read_through_nginx_allows_a_change(server, start_nginx, method)
 
 
 @on_sqlite
+def test_nginx_limits_how_often_anybody_wakes_the_service(server, start_nginx):
+    nginx = start_nginx(server.port)
+    statuses = [nginx.request("POST", "/payments/lightning/wake")[0] for _ in range(20)]
+    # No node is configured here.
+    assert set(statuses) == {503, 429}
+    assert nginx.request("GET", "/payments")[0] == 204
+
+
+@on_sqlite
 @pytest.mark.parametrize("path", ["/payments", "/payments/{id}", "/payments/methods", "/openapi.json", "/docs"])
 def test_nginx_compresses_no_response(server, start_nginx, path):
     nginx = start_nginx(server.port)
