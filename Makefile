@@ -1,5 +1,6 @@
 # To use another Python (3.11 or newer): make PYTHON=python3.12 run
 PYTHON ?= python3
+LNBITS_PYTHON ?= $(PYTHON)
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 PYTEST := .venv/bin/python -m pytest
 # A worker for each processor, each with a PostgreSQL of its own.
@@ -9,7 +10,7 @@ IN_MEMORY := if [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 400
 	TMPDIR=$$(mktemp -d /dev/shm/payments-XXXXXX) && export TMPDIR && chmod 755 "$$TMPDIR" && \
 	trap 'rm -rf "$$TMPDIR"' EXIT; fi;
 
-.PHONY: help run check test clients soak fuzz bench token lint audit
+.PHONY: help run check test clients lightning soak fuzz bench token lint audit
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
@@ -30,6 +31,9 @@ else
 endif
 
 clients: .venv/clients/done ## install the API linters and client generators that some tests need; needs npm
+
+lightning: .venv/test .venv/lnbits/done ## install a real LNbits and test with it; INVOICES=200 and SEED=7 set its campaign
+	@INVOICES=$(INVOICES) SEED=$(SEED) $(PYTEST) tests/lightning
 
 soak: .venv/test ## kill the service repeatedly while clients record payments; KILLS=100 and SEED=7 repeat a run
 	@.venv/bin/python -m tests.long.soak $(addprefix --kills=,$(KILLS)) $(addprefix --seed=,$(SEED))
@@ -57,6 +61,15 @@ audit: .venv/audit/bin/pip-audit ## check the pinned versions for known vulnerab
 	@cd .venv/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@$(PYTHON) -m venv .venv/clients/python
 	@.venv/clients/python/bin/python -m pip install --quiet --disable-pip-version-check -r tests/clients/requirements.txt
+	@touch $@
+
+# LNbits does not run on every Python that the service runs on.
+.venv/lnbits/done: tests/lightning/requirements.txt
+	@$(LNBITS_PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 13) or \
+		sys.exit("LNbits needs Python 3.11 or 3.12: make LNBITS_PYTHON=python3.12 lightning")'
+	@rm -rf .venv/lnbits
+	@$(LNBITS_PYTHON) -m venv .venv/lnbits
+	@.venv/lnbits/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r $<
 	@touch $@
 
 .venv/audit/bin/pip-audit:
