@@ -4,9 +4,9 @@ import {get, getText} from "../../cash-up/api.js";
 
 const WAIT_SECONDS = 20;
 const RETRY_MILLISECONDS = 3000;
+const SECOND_MILLISECONDS = 1000;
 // After its expiry an invoice may still turn out to be paid.
 const EXPIRED_MILLISECONDS = 15000;
-const SECOND_MILLISECONDS = 1000;
 
 const id = location.pathname.split("/").at(-2);
 const path = `payments/lightning/${id}`;
@@ -51,7 +51,8 @@ function showRejection(response) {
     show(response.status === 401 ? "signed-out" : "rejected");
 }
 
-// Ask until the invoice is paid. The first request is answered at once, the others when the state changes.
+// Ask until the invoice is paid. The first response comes at once, the others when the state changes: or at once too, if
+// many others wait.
 async function watch() {
     for (let wait = ""; ;) {
         const response = await get(path + wait);
@@ -67,11 +68,11 @@ async function watch() {
             return;
         }
         const open = shown && response.body.state === "open";
-        wait = open ? `?wait=${WAIT_SECONDS}` : "";
-        if (!open) {
-            const pause = shown ? EXPIRED_MILLISECONDS : RETRY_MILLISECONDS;
+        const pause = open ? SECOND_MILLISECONDS : shown ? EXPIRED_MILLISECONDS : RETRY_MILLISECONDS;
+        if (wait || !open) {
             await new Promise((resolve) => setTimeout(resolve, pause));
         }
+        wait = open ? `?wait=${WAIT_SECONDS}` : "";
     }
 }
 
