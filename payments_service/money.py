@@ -29,6 +29,7 @@ def to_minor_units(amount: Decimal, currency: str, decimals: int) -> int:
 
 def format_amount(minor_units: int, decimals: int) -> str:
     """Return minor units as the text of an amount with exactly that many decimals: 4550 with 2 decimals is 45.50."""
-    digits = str(abs(minor_units)).rjust(decimals + 1, "0")
-    sign = "-" if minor_units < 0 else ""
-    return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}" if decimals else f"{sign}{digits}"
+    if minor_units < 0:
+        return f"-{format_amount(-minor_units, decimals)}"
+    digits = str(minor_units).rjust(decimals + 1, "0")
+    return f"{digits[:-decimals]}.{digits[-decimals:]}" if decimals else digits

@@ -56,8 +56,8 @@ class RecordedPayment(msgspec.Struct, frozen=True, gc=False):
     tip: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
     @classmethod
-    def from_row(cls, row: tuple[Any, ...], **further_fields: Any) -> Self:
-        """Return the payment in a row of `COLUMNS`, with the further fields of a subclass."""
+    def from_row(cls, row: tuple[Any, ...]) -> Self:
+        """Return the payment in a row of `COLUMNS`."""
         payment_id, method_id, currency_id, transaction_id, minor_units, decimals, tip_units = row
         return cls(
             format_uuid(payment_id),
@@ -66,7 +66,6 @@ class RecordedPayment(msgspec.Struct, frozen=True, gc=False):
             transaction_id,
             exact_number(format_amount(minor_units, decimals)),
             show_unless_zero(tip_units, decimals),
-            **further_fields,
         )
 
 

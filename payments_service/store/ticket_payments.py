@@ -183,10 +183,11 @@ def iterate_payments(size: int, ticket_id: str, after: UUID | None = None) -> It
 
 
 def _make_payment_of_ticket(ticket_id: str, row: tuple[Any, ...], share: int | None) -> PaymentOfTicket:
-    payment_id, *_, decimals, _tip = row
+    *_, decimals, _tip = row
     shown = msgspec.UNSET if share is None else _show_share(share, decimals)
-    further_fields = {"payment_id": payments.format_uuid(payment_id), "ticket_id": ticket_id, "share": shown}
-    return PaymentOfTicket.from_row(row, **further_fields)
+    payment = RecordedPayment.from_row(row)
+    fields = msgspec.structs.astuple(payment)
+    return PaymentOfTicket(*fields, payment_id=payment.id, ticket_id=ticket_id, share=shown)
 
 
 def iterate_tickets(
