@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from . import database, store
-from .errors import BackendFault, Unavailable
+from .errors import BackendFault, Invalid, Unavailable
 from .lightning import Backend, Offer
 from .lightning.bolt11 import read_invoice
 from .store.history import Caller
@@ -111,13 +111,16 @@ def _ask(backend: Backend, invoice: StoredInvoice | None, is_new: bool, seconds:
 
 
 def _convert(backend: Backend, invoice: StoredInvoice) -> tuple[int, str]:
-    """Return an invoice's amount in satoshi, and the node's rate; raises `Unavailable` without a rate."""
+    """Return an invoice's amount in satoshi, and the node's rate; raises `Unavailable` without a rate.
+
+    Raises `Invalid` for less than a satoshi, and for more than can exist.
+    """
     rate = backend.read_rate(invoice.acronym)
     if rate is None:
         raise Unavailable(NO_RATE.format(invoice.acronym))
     sat = int(EXACT.multiply(invoice.amount, rate).to_integral_value(ROUND_HALF_UP, EXACT))
     if not 1 <= sat <= MAX_SAT:
-        raise Unavailable(IMPOSSIBLE_SAT)
+        raise Invalid(amount=IMPOSSIBLE_SAT)
     return sat, f"{rate:f}"
 
 

@@ -138,6 +138,15 @@ def test_the_rate_of_the_node_is_used_and_kept(client, node, rate, amount, sat):
     assert client.put(address, json=body).json == invoice
 
 
+@pytest.mark.parametrize(("rate", "amount"), [("0.001", "0.01"), ("1000000", "999999999999999")])
+def test_an_amount_that_is_no_number_of_satoshi_is_422(client, node, rate, amount):
+    node.rates["EUR"] = rate
+    response = client.put(new_address(), json=wanted(amount=Decimal(amount), amount_sat=None))
+    assert response.status_code == 422
+    assert "amount" in response.json["errors"]["json"]
+    assert node.invoices == {}
+
+
 def test_without_a_rate_there_is_no_invoice(client, node):
     address = new_address()
     body = wanted(amount_sat=None)

@@ -359,7 +359,13 @@ def test_a_server_that_hangs_gives_503(monkeypatch, client, app, rows):
     database.close(app)
     assert client.get("/payments").status_code == 204
     others = "datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
-    ((backend,),) = rows.all(f"SELECT pid FROM pg_stat_activity WHERE {others}")
+
+    def list_others():
+        return rows.all(f"SELECT pid FROM pg_stat_activity WHERE {others}")
+
+    # That of the connection which was closed takes a moment to end.
+    wait_until(lambda: len(list_others()) == 1)
+    ((backend,),) = list_others()
     os.kill(backend, signal.SIGSTOP)
     try:
         assert client.post("/payments", json=payment()).status_code == 503
