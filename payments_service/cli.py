@@ -341,20 +341,31 @@ def currencies() -> None:
 def list_currencies() -> None:
     """Print the id, decimals and acronym of every currency."""
     for currency in store.currencies.list_all():
-        click.echo(f"{currency['id']}  {currency['decimals']:>2}  {currency['acronym']}")
+        show_currency(currency)
+
+
+def show_currency(currency: dict[str, Any]) -> None:
+    """Print the id, decimals and acronym of a currency."""
+    click.echo(f"{currency['id']}  {currency['decimals']:>2}  {currency['acronym']}")
 
 
 @currencies.command("add")
-@click.argument("acronym")
+@click.argument("acronym", required=False)
 @click.option(
     "--decimals",
     type=click.IntRange(0, MAX_DECIMALS),
-    required=True,
-    help="0 for JPY, 2 for EUR, 8 for BTC. It cannot be changed later.",
+    help="Only for a currency that ISO 4217 does not have. It cannot be changed later.",
 )
-def add_currency(acronym: str, decimals: int) -> None:
-    """Add a currency and print its id."""
-    click.echo(store.currencies.add(acronym, decimals))
+@click.option("--all", "add_all", is_flag=True, help="Add every currency of ISO 4217 that is not there yet.")
+def add_currency(acronym: str | None, decimals: int | None, add_all: bool) -> None:
+    """Add a currency and print its id. ISO 4217 says how many decimals it has."""
+    if (acronym is None) != add_all or (add_all and decimals is not None):
+        raise click.UsageError("Name one currency, or use --all alone.")
+    if acronym is not None:
+        click.echo(store.currencies.add(acronym, decimals))
+        return
+    for currency in store.currencies.add_known():
+        show_currency(currency)
 
 
 @currencies.command("rename")

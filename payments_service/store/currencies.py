@@ -2,6 +2,7 @@
 from typing import Any
 from uuid import UUID
 
+import iso4217
 from peewee import ModelSelect
 
 from ..database import placeholder, prepared, write
@@ -15,6 +16,9 @@ BITCOIN_ID = UUID("01950000-0000-7000-8000-000000000104")
 
 NO_CURRENCY = "There is no currency with this id."
 MAX_ACRONYM_LENGTH = 16
+
+# The decimals of each currency of ISO 4217, None for one without a minor unit, such as gold. Bitcoin has no code there.
+KNOWN_DECIMALS: dict[str, int | None] = {currency.code: currency.exponent for currency in iso4217.Currency} | {"BTC": 8}
 
 ACRONYM_TAKEN = {"currency_acronym": lambda: Conflict("There is a currency with this acronym already.")}
 
@@ -39,16 +43,52 @@ def by_id() -> ModelSelect:
 
 
 @write(ACRONYM_TAKEN)
-def add(acronym: str, decimals: int) -> UUID:
+def add(acronym: str, decimals: int | None = None) -> UUID:
     """Add a currency and return its id. Its decimals never change: stored amounts are in its minor units.
 
-    Raises `Conflict` for an acronym in use, and `Invalid` for one that is blank, too long, in lower case, or begins or
-    ends with a blank or an invisible character.
+    ISO 4217 says how many decimals its currencies have, and their ids are the same on every installation. Others need
+    `decimals`. Raises `Conflict` for an acronym in use, and for a currency that was renamed. Raises `Invalid` for an
+    acronym that is blank, too long, in lower case, or begins or ends with a blank or an invisible character, and for
+    decimals that are missing or not those of ISO 4217.
     """
     _check_acronym(acronym)
-    currency_id = ids.make_currency_id()
+    decimals = _find_decimals(acronym, decimals)
+    currency_id = ids.find_known_currency_id(acronym) if acronym in KNOWN_DECIMALS else ids.make_currency_id()
+    renamed = by_id.first_dict(id=currency_id)
+    if renamed and renamed["acronym"] != acronym:
+        raise Conflict(f"{acronym} is there already. It was renamed to {renamed['acronym']}.")
     Currency.insert(id=currency_id, acronym=acronym, decimals=decimals).execute()
     return currency_id
+
+
+@write(ACRONYM_TAKEN)
+def add_known() -> list[dict[str, Any]]:
+    """Add every currency of ISO 4217 that has a minor unit and is not there yet, and return those that were added."""
+    there = list_all()
+    found_ids, acronyms = ({currency[name] for currency in there} for name in ("id", "acronym"))
+    added = [
+        {"id": ids.find_known_currency_id(acronym), "acronym": acronym, "decimals": decimals}
+        for acronym, decimals in sorted(KNOWN_DECIMALS.items())
+        if decimals is not None and acronym not in acronyms
+    ]
+    added = [currency for currency in added if currency["id"] not in found_ids]
+    if added:
+        Currency.insert_many(added).execute()
+    return added
+
+
+def _find_decimals(acronym: str, decimals: int | None) -> int:
+    """Return the decimals of ISO 4217, or else those that are given; raises `Invalid`."""
+    if acronym not in KNOWN_DECIMALS:
+        if decimals is None:
+            raise Invalid(decimals=f"ISO 4217 has no currency {acronym}: say how many decimals it has (--decimals).")
+        return decimals
+    known = KNOWN_DECIMALS[acronym]
+    if known is None:
+        raise Invalid(acronym=f"{acronym} has no minor unit in ISO 4217, so no amounts can be recorded in it.")
+    if decimals not in (None, known):
+        raise Invalid(decimals=f"{acronym} has {known} decimals in ISO 4217.")
+    return known
 
 
 @write(ACRONYM_TAKEN)

@@ -12,6 +12,8 @@ from ..models import CashMovement, Currency, History, Method, Payment, Refund
 # Ids from here on leave no room for a later one, and SQLite sorts text that is no id after it. Only people make them.
 END_OF_IDS = UUID("ffffffff-ffff-0000-0000-000000000000")
 NANOSECONDS_PER_MILLISECOND = 10**6
+# Beside the ids of the first currencies, before those that are made: 4217 and, as ASCII, the code of ISO 4217.
+KNOWN_CURRENCY_ID = "01950000-0000-7000-8000-421700{}"
 
 
 def select_newest_payments() -> list[ModelSelect]:
@@ -37,6 +39,11 @@ def make_method_id() -> UUID:
 def make_currency_id() -> UUID:
     """Return an id that sorts after those of all currencies. Call it in a write transaction."""
     return _make_id(_newest_currency)
+
+
+def find_known_currency_id(code: str) -> UUID:
+    """Return the id of a currency of ISO 4217 by its three letters. It is the same on every installation."""
+    return UUID(KNOWN_CURRENCY_ID.format(code.encode("ascii").hex()))
 
 
 def make_cash_movement_id() -> UUID:

@@ -58,9 +58,44 @@ def test_currencies_are_listed_with_their_decimals(run):
 
 
 def test_an_added_currency_is_listed_last_and_served(run, client):
-    currency_id = run("currencies", "add", "JPY", "--decimals", "0").output.strip()
-    assert run("currencies", "list").output.splitlines()[-1].split() == [currency_id, "0", "JPY"]
-    assert client.get(f"/payments/currencies/{currency_id}").json == {"id": currency_id, "acronym": "JPY"}
+    currency_id = run("currencies", "add", "PTS", "--decimals", "0").output.strip()
+    assert UUID(currency_id).version == 7
+    assert run("currencies", "list").output.splitlines()[-1].split() == [currency_id, "0", "PTS"]
+    assert client.get(f"/payments/currencies/{currency_id}").json == {"id": currency_id, "acronym": "PTS"}
+
+
+# The ids are in tills: they can never change.
+@pytest.mark.parametrize(
+    ("acronym", "decimals", "currency_id"),
+    [
+        ("JPY", "0", "01950000-0000-7000-8000-4217004a5059"),
+        ("KWD", "3", "01950000-0000-7000-8000-4217004b5744"),
+        ("CLF", "4", "01950000-0000-7000-8000-421700434c46"),
+    ],
+)
+def test_iso_4217_says_the_decimals_of_a_currency(run, acronym, decimals, currency_id):
+    assert run("currencies", "add", acronym, "--decimals", "5").exit_code == 1
+    assert run("currencies", "add", acronym).output == f"{currency_id}\n"
+    assert run("currencies", "list").output.splitlines()[-1].split() == [currency_id, decimals, acronym]
+
+
+def test_all_currencies_are_added_but_those_that_are_there(run):
+    run("currencies", "add", "CHF", "--decimals", "2")
+    run("currencies", "add", "JPY")
+    run("currencies", "rename", "JPY", "YEN")
+    added = [line.split() for line in run("currencies", "add", "--all").output.splitlines()]
+    listed = [line.split() for line in run("currencies", "list").output.splitlines()]
+    assert len(added) > 150
+    assert len(listed) == len(added) + 6
+    assert {decimals for _, decimals, _ in listed} == {"0", "2", "3", "4", "8"}
+    assert not {"EUR", "CHF", "JPY", "XAU", "XXX"} & {acronym for *_, acronym in added}
+    assert run("currencies", "add", "--all").output == ""
+    assert run("currencies", "add", "JPY").output == "Error: JPY is there already. It was renamed to YEN.\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["JPY", "--all"], ["--all", "--decimals", "2"]])
+def test_one_currency_is_named_or_all(run, arguments):
+    assert run("currencies", "add", *arguments).exit_code == 2
 
 
 def test_a_renamed_currency_keeps_its_id(run, client):
@@ -85,6 +120,10 @@ def test_a_renamed_currency_keeps_its_id(run, client):
         (["methods", "rename", "Cash", "Cash\r"], "A name has 1 to 64 characters and no blanks around it."),
         (["currencies", "add", "EUR\ufeff", "--decimals", "2"], "An acronym has 1 to 16 characters and no blanks"),
         (["currencies", "add", "eur", "--decimals", "2"], "An acronym is in upper case: EUR."),
+        (["currencies", "add", "XAU"], "XAU has no minor unit in ISO 4217, so no amounts can be recorded in it."),
+        (["currencies", "add", "XAU", "--decimals", "2"], "XAU has no minor unit in ISO 4217"),
+        (["currencies", "add", "KWD", "--decimals", "2"], "KWD has 3 decimals in ISO 4217."),
+        (["currencies", "add", "PTS"], "ISO 4217 has no currency PTS: say how many decimals it has"),
         (["currencies", "rename", "EUR", "Euro"], "An acronym is in upper case: EURO."),
         (["currencies", "rename", "XXX", "YYY"], "There is no currency 'XXX'."),
         (["currencies", "rename", "USD", "EUR"], "There is a currency with this acronym already."),
@@ -99,10 +138,10 @@ def test_an_error_is_one_line_and_changes_nothing(run, command, refusal):
     assert run(command[0], "list").output == before
 
 
-@pytest.mark.parametrize("decimals", [[], ["--decimals", "19"], ["--decimals", "-1"], ["--decimals", "9" * 30]])
+@pytest.mark.parametrize("decimals", ["19", "-1", "9" * 30])
 def test_a_currency_has_0_to_18_decimals(run, decimals):
-    assert run("currencies", "add", "JPY", *decimals).exit_code == 2
-    assert "JPY" not in run("currencies", "list").output
+    assert run("currencies", "add", "PTS", "--decimals", decimals).exit_code == 2
+    assert "PTS" not in run("currencies", "list").output
 
 
 @pytest.mark.parametrize("url", ["sqlite:////dev/null/payments.db", "postgresql://till:secret@127.0.0.1:1/payments"])

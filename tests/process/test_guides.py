@@ -303,7 +303,7 @@ def test_the_limits_of_nginx_are_documented():
 def test_the_commands_work_as_they_are_written(database_url, server):
     settings = environment(JWT_SECRET=SECRET, DATABASE_URL=database_url, PORT=str(server.port))
     (commands,) = blocks(section(OPERATING, "Commands"), "sh")
-    assert len(commands.splitlines()) == 12
+    assert len(commands.splitlines()) == 13
     for line in commands.splitlines():
         command = shlex.split(line, comments=True)
         assert command[0] == ".venv/bin/flask"
