@@ -1,11 +1,13 @@
 """The commands of `flask --app wsgi`."""
+import codecs
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 import flask
@@ -14,19 +16,23 @@ from flask.cli import AppGroup, with_appcontext
 
 from . import backups, database, doctor, seals, store
 from .backups import BackupError
-from .errors import PaymentsError, UnusableDatabase
+from .errors import PaymentsError, UnusableDatabase, UnusableFile
 from .money import MAX_DECIMALS
 from .settings import parse_database_url
 from .store.history import Caller
 from .tokens.claims import MAX_USER_LENGTH, is_valid_user
 from .tokens.issuing import issue_token
 from .tokens.permissions import Permission
-from .transfer import copying
+from .transfer import ambrosia, copying, csv_reading, exporting, importing
+from .transfer.importing import Import
+from .transfer.report import Report
 from .web.runtime import find_settler, runtime
 
 MAX_TOKEN_HOURS = 366 * 24
 # More faults of the same cause say nothing new.
 MAX_FAULTS = 20
+# The others are in a file.
+MAX_REFUSED_SHOWN = 1000
 
 
 @contextmanager
@@ -34,7 +40,7 @@ def report_errors() -> Iterator[None]:
     """Report expected errors, such as a database that cannot be reached, in one line without a stack trace."""
     try:
         yield
-    except (PaymentsError, UnusableDatabase, BackupError) as error:
+    except (PaymentsError, UnusableDatabase, UnusableFile, BackupError) as error:
         raise click.ClickException(str(error)) from error
     except peewee.PeeweeException as error:
         raise click.ClickException(f"The database failed: {error}") from error
@@ -376,7 +382,150 @@ def rename_currency(acronym: str, new_acronym: str) -> None:
     store.currencies.rename(acronym, new_acronym)
 
 
+@click.group("import", cls=Group)
+def import_group() -> None:
+    """Record what another system has recorded."""
+
+
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Check and report, and record nothing. The service may run.")
+LIST = click.option(
+    "--list",
+    "list_file",
+    type=click.Path(path_type=Path),
+    help="The file to list each row in that is mapped, assumed or refused. By default import-TIME.csv in this folder.",
+)
+
+
+@import_group.command("ambrosia")
+@click.argument("file", type=click.Path(path_type=Path))
+@DRY_RUN
+@LIST
+def import_ambrosia(file: Path, dry_run: bool, list_file: Path | None) -> None:
+    """Record the methods, currencies, payments and tickets of FILE, the database of an Ambrosia point of sale.
+
+    Stop this service first; that one may be running. Exits with 1 if a row was refused; all others are recorded. What
+    is there already is left as it is.
+    """
+    run_import(lambda this_import: ambrosia.read(file, this_import), "row", dry_run, list_file)
+
+
+def parse_headings(_ctx: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Return the headings of all --map by column; raises `BadParameter` for one that names no column."""
+    headings = {}
+    for value in values:
+        column, _, heading = (part.strip() for part in value.partition("="))
+        if column not in csv_reading.COLUMNS or not heading:
+            raise click.BadParameter(f"must be COLUMN=HEADING, with a column among {', '.join(csv_reading.COLUMNS)}.")
+        headings[column] = heading
+    return headings
+
+
+def parse_encoding(_ctx: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    """Return an encoding; raises `BadParameter` for one that Python does not know."""
+    try:
+        return name and codecs.lookup(name).name
+    except LookupError:
+        raise click.BadParameter("must be an encoding such as cp1252, utf-8 or utf-16.") from None
+
+
+def parse_delimiter(_ctx: click.Context, _option: click.Parameter, delimiter: str | None) -> str | None:
+    """Return a delimiter, also a tab by its name; raises `BadParameter` for more than a character."""
+    delimiter = "\t" if delimiter in ("tab", "\\t") else delimiter
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise click.BadParameter("must be one character, or tab.")
+    return delimiter
+
+
+@import_group.command("csv")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--map", "headings", multiple=True, callback=parse_headings, help="COLUMN=HEADING, where they differ.")
+@click.option("--currency", help="The currency of all lines, if the file does not say it.")
+@click.option("--decimal-comma", is_flag=True, help="Amounts are written as 1.234,50.")
+@click.option(
+    "--dates",
+    type=click.Choice(["iso", "dmy", "mdy"]),
+    default="iso",
+    show_default=True,
+    help="The order of day and month in dates such as 31.12.2025. 2025-12-31 is always understood.",
+)
+@click.option("--delimiter", callback=parse_delimiter, help="What is between cells, or tab. By default found out.")
+@click.option("--encoding", callback=parse_encoding, help="By default UTF-8, or UTF-16 where the file begins as such.")
+@DRY_RUN
+@LIST
+def import_csv(file: Path, dry_run: bool, list_file: Path | None, **layout: Any) -> None:
+    """Record the payments of FILE, a table with headings.
+
+    The columns are time, amount, currency, method, and if there are any id, tip, transaction_id, ticket, share, user,
+    refund_of and reason. Stop the service first. Exits with 1 if a line was refused; all others are recorded. What is
+    there already is left as it is.
+    """
+    how = csv_reading.Layout(**layout)
+    time_zone = flask.current_app.config["TIME_ZONE"] or timezone.utc
+    run_import(lambda this_import: csv_reading.read(file, how, time_zone, this_import), "line", dry_run, list_file)
+
+
+@click.group("export", cls=Group)
+def export_group() -> None:
+    """Write what is recorded for other systems."""
+
+
+@export_group.command("csv")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+def export_csv(file: Path | None) -> None:
+    """Write every payment with its tickets and refunds to FILE, or without FILE to stdout.
+
+    The service may be running. FILE must not exist. The columns are those of import csv.
+    """
+    require_migrated()
+    try:
+        with open_export(file) as text, show_progress() as progress:
+            exporting.write(text, progress)
+    except OSError as error:
+        raise click.ClickException(f"{file or 'stdout'} cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def open_export(file: Path | None) -> Iterator[TextIO]:
+    """Create a file that only its owner may read, or take stdout. A file that is not complete is deleted."""
+    if file is None:
+        stdout = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
+        yield stdout
+        # In place of closing it, which would close stdout.
+        stdout.detach()
+        return
+    with file.open("x", encoding="utf-8", newline="") as text:
+        try:
+            file.chmod(0o600)
+            yield text
+            text.flush()
+        except BaseException:
+            file.unlink()
+            raise
+
+
+def run_import(read: Callable[[Import], None], unit: str, dry_run: bool, list_file: Path | None) -> None:
+    """Import, and print the report; exit with 1 if a row was refused."""
+    if not dry_run:
+        importing.require_stopped_service()
+    require_migrated()
+    path = list_file or Path(f"import-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}.csv")
+
+    def list_refused() -> None:
+        for line in report.list_refused(MAX_REFUSED_SHOWN):
+            click.echo(line)
+
+    with Report(path, unit) as report:
+        with show_progress() as progress:
+            importing.run(read, report, dry_run, progress, list_refused)
+        for line in report.show():
+            click.echo(line)
+    if dry_run:
+        click.echo("Nothing was recorded: this was a dry run.")
+    if report.refusals:
+        sys.exit(1)
+
+
 COMMANDS = [
     print_token, migrate, run_doctor, back_up, restore, copy_database, close, settle, write_archives, verify, methods,
-    currencies,
+    currencies, import_group, export_group,
 ]

@@ -23,6 +23,7 @@
     SettingError                    a setting is invalid: the service does not start
     UnusableDatabase                the database cannot be used: the service does not start
     └── DamagedDatabase
+    UnusableFile                    a file cannot be imported
 
 Each `PaymentsError` carries its HTTP status. `web.error_handlers` makes the responses.
 """
@@ -193,6 +194,10 @@ class SettingError(Exception):
 
 class UnusableDatabase(Exception):
     """The database cannot be used; the message is one line that says why."""
+
+
+class UnusableFile(Exception):
+    """A file cannot be imported; the message is one line that says why."""
 
 
 class DamagedDatabase(UnusableDatabase):

@@ -138,7 +138,7 @@ class Posting(Table):
     """A signed change of money, which belongs to one closing. Triggers keep it from being changed or deleted."""
 
     id = BigAutoField()
-    # Null for what was carried from before the first closing.
+    # Null for what was carried: it adds up many payments.
     history_id = BigIntegerField(null=True)
     method = ForeignKeyField(Method, index=False)
     currency = ForeignKeyField(Currency, index=False)

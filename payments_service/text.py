@@ -1,4 +1,4 @@
-"""Blanks and invisible characters in texts from outside: the one rule for all of them."""
+"""Texts from outside: blanks and invisible characters in them, and what a spreadsheet would run."""
 import re
 import unicodedata
 
@@ -13,6 +13,20 @@ OTHER_INVISIBLE = re.compile(
 
 INVISIBLE_END = "Must not begin or end with a blank or an invisible character."
 INVISIBLE_TOO = "Invisible characters count as blanks."
+
+
+# A spreadsheet would run a cell that begins with one of these as a formula.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def disarm(text: str) -> str:
+    """Return a text as a cell that no spreadsheet runs: with an apostrophe before it, where it needs one."""
+    return f"'{text}" if text.startswith((*FORMULA_STARTS, "'")) else text
+
+
+def rearm(cell: str) -> str:
+    """Return the text that `disarm` made a cell of."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith((*FORMULA_STARTS, "'")) else cell
 
 
 def is_blank(text: str) -> bool:

@@ -2,7 +2,7 @@
 import contextlib
 import itertools
 import select
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from time import monotonic
 from typing import Any, cast
@@ -17,6 +17,7 @@ from ..metrics import Metrics
 from ..settings import join_host_and_port
 from . import timeouts
 from .current import DayRule
+from .queries import join_names
 from .triggers import Trigger
 
 # The key of the advisory lock under which one process migrates: "payments" in ASCII.
@@ -267,6 +268,14 @@ class Postgresql(PooledPsycopg3Database):
     def read_rows(self, cursor: Any) -> list[tuple[Any, ...]]:
         """Return the rows of a query of `select_rows`, in no particular order."""
         return list(cursor.fetchall())
+
+    def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> int:
+        """Insert many rows of values as they are stored, and return how many were. Call it in a write transaction."""
+        with peewee.__exception_wrapper__, self.connection().cursor() as cursor:
+            with cursor.copy(f'COPY "{table}" ({join_names(columns)}) FROM STDIN') as copy:
+                for row in rows:
+                    copy.write_row(row)
+            return int(cursor.rowcount)
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:

@@ -1,10 +1,15 @@
 """Prepared queries: Peewee writes the SQL once for each engine."""
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import peewee
 
 from .current import current
+
+
+def join_names(columns: Iterable[str]) -> str:
+    """Return names of columns as SQL."""
+    return ", ".join(f'"{column}"' for column in columns)
 
 
 class Placeholder(NamedTuple):

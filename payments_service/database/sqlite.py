@@ -4,7 +4,7 @@ import functools
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from . import timeouts
 from .current import DayRule
 from .locks import WriteLock, folder_lock
 from .migrating import MIGRATIONS
+from .queries import join_names
 from .sqlite_check import SqliteCheck, describe_damage
 from .sqlite_files import SqliteFiles
 from .triggers import Trigger
@@ -32,6 +33,8 @@ OTHERS_MODE = 0o007
 # A checkpoint cuts the -wal file to this size. By itself SQLite never cuts it: one that grew while somebody read for
 # hours would stay as large. It is far more than the 4 MiB at which SQLite begins to use the file again.
 MAX_WAL_BYTES = 64 * 2**20
+# The cache of a connection that inserts many rows, in KiB.
+BULK_CACHE_KIB = 64 * 2**10
 
 # Peewee's runner logs each migration, and some migrations log their progress.
 MIGRATION_LOGGERS = [logging.getLogger(name) for name in ("peewee.migrations", "payments_service.migrations")]
@@ -190,6 +193,14 @@ class Sqlite(PooledSqliteDatabase):
         """Return the rows of a query of `select_rows`, in no particular order."""
         ((text,),) = cursor.fetchall()
         return msgspec.json.decode(text, type=list[tuple[Any, ...]])
+
+    def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> int:
+        """Insert many rows of values as they are stored, and return how many were. Call it in a write transaction."""
+        sql = f'INSERT INTO "{table}" ({join_names(columns)}) VALUES ({", ".join("?" * len(columns))})'
+        with peewee.__exception_wrapper__:
+            # Pages of indexes in random order are written each time that they leave the cache, of 2 MiB by default.
+            self.connection().execute(f"PRAGMA cache_size = -{BULK_CACHE_KIB}")
+            return int(self.connection().executemany(sql, rows).rowcount)
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:

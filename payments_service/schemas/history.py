@@ -69,5 +69,8 @@ class HistoryEntrySchema(ResponseSchema):
         metadata=RECORDED | {"description": "The payment, the link or the refund; null if it is new"},
     )
     after = StoredJson(
-        required=True, metadata=RECORDED | {"description": "The same; null if it is deleted"}
+        required=True,
+        metadata=RECORDED | {
+            "description": "The same; null if it is deleted. An imported payment has what the other system knew, too"
+        }
     )

@@ -52,7 +52,7 @@ def add(acronym: str, decimals: int | None = None) -> UUID:
     decimals that are missing or not those of ISO 4217.
     """
     _check_acronym(acronym)
-    decimals = _find_decimals(acronym, decimals)
+    decimals = find_decimals(acronym, decimals)
     currency_id = ids.find_known_currency_id(acronym) if acronym in KNOWN_DECIMALS else ids.make_currency_id()
     renamed = by_id.first_dict(id=currency_id)
     if renamed and renamed["acronym"] != acronym:
@@ -77,7 +77,7 @@ def add_known() -> list[dict[str, Any]]:
     return added
 
 
-def _find_decimals(acronym: str, decimals: int | None) -> int:
+def find_decimals(acronym: str, decimals: int | None = None) -> int:
     """Return the decimals of ISO 4217, or else those that are given; raises `Invalid`."""
     if acronym not in KNOWN_DECIMALS:
         if decimals is None:

@@ -29,6 +29,7 @@ class Action(StrEnum):
     PAID_OUT = "paid_out"
     REFUNDED = "refunded"
     REFUND_DELETED = "refund_deleted"
+    IMPORTED = "imported"
 
 
 class Caller(NamedTuple):

@@ -13,6 +13,7 @@ from ..money import format_amount
 from . import closings
 from .archives import NO_CLOSING
 from .pages import Page, iterate_rows
+from .postings import Kind
 from .totals import Key, Line, Names
 
 COLUMNS = [
@@ -69,7 +70,8 @@ def iterate_open(size: int, after: int = 0) -> Iterator[Page[JournalEntry]]:
 def _iterate(size: int, number: int, after: int) -> Iterator[Page[JournalEntry]]:
     # LEFT: a posting whose history entry is missing is a fault, and must not be left out silently.
     joined = (History.id == Posting.history_id)
-    query = Posting.select(*COLUMNS).join(History, JOIN.LEFT_OUTER, on=joined).where(Posting.closing == number)
+    query = Posting.select(*COLUMNS).join(History, JOIN.LEFT_OUTER, on=joined)
+    query = query.where((Posting.closing == number) & (Posting.kind != Kind.CARRIED.value))
     for rows, next_after in iterate_rows(query, Posting.id, size, after):
         yield Page(_show(number, rows), next_after)
 

@@ -45,7 +45,7 @@ def add(name: str, cash: bool = False) -> UUID:
     Raises `Conflict` for a name in use, and `Invalid` for one that is blank or too long, or that begins or ends with a
     blank or an invisible character.
     """
-    _check_name(name)
+    check_name(name)
     method_id = ids.make_method_id()
     Method.insert(id=method_id, name=name, cash=cash).execute()
     return method_id
@@ -54,11 +54,12 @@ def add(name: str, cash: bool = False) -> UUID:
 @write(NAME_TAKEN)
 def rename(name: str, new_name: str) -> None:
     """Rename a method; raises `NotFound`, and what `add` raises."""
-    _check_name(new_name)
+    check_name(new_name)
     if not Method.update(name=new_name).where(Method.name == name).execute():
         raise NotFound(f"There is no payment method {name!r}.")
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise `Invalid` for a name that no method can have."""
     if not 1 <= len(name) <= MAX_NAME_LENGTH or has_invisible_end(name):
         raise Invalid(name=f"A name has 1 to {MAX_NAME_LENGTH} characters and no blanks around it. {INVISIBLE_TOO}")

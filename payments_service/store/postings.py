@@ -22,7 +22,7 @@ class Kind(StrEnum):
     REFUND = "refund"
     PAID_IN = "paid_in"
     PAID_OUT = "paid_out"
-    # What payments from before the first closing add up to.
+    # What payments from before the first closing, and imported ones, add up to. It is in no takings.
     CARRIED = "carried"
 
 

@@ -202,7 +202,8 @@ def read_open(number: int) -> Totals:
         lines[key] = names.make_line(key)
         lines[key].opening = opening.remaining
     takings: dict[tuple[str | None, Key], tuple[int, int]] = {}
-    for _, found in sum_postings(Posting.closing == number):
+    # What was imported was never in the drawer.
+    for _, found in sum_postings((Posting.closing == number) & (Posting.kind != Kind.CARRIED.value)):
         if found.key not in lines:
             lines[found.key] = names.make_line(found.key)
         lines[found.key].add(found.kind, found.postings, found.minor_units, found.tip_units)

@@ -12,6 +12,7 @@ from ..codec import encode_items
 from ..database import DATABASE_FAULTS
 from ..errors import Busy
 from ..store.pages import Page
+from ..text import disarm
 from .addresses import find_root
 from .request_state import RequestState, request_state
 from .runtime import runtime
@@ -28,10 +29,6 @@ LINK = {
 }
 
 ListResponse = flask.Response | tuple[list[Any], int]
-
-
-# A spreadsheet would run a cell that begins with one of these as a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class Format(NamedTuple):
@@ -72,8 +69,7 @@ def _disarm(value: Any) -> str:
     """Return a value as the text of a cell. An amount stays a number, also a negative one."""
     if isinstance(value, msgspec.Raw):
         return bytes(value).decode()
-    text = ", ".join(value) if isinstance(value, list) else str("" if value is None else value)
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return disarm(", ".join(value) if isinstance(value, list) else str("" if value is None else value))
 
 
 class ResponseCutOff(Exception):
