@@ -20,12 +20,13 @@ import requests
 from payments_service import __version__, create_app
 from payments_service.settings import SETTINGS
 
+from ..support.ambrosia import Ambrosia
 from ..support.clients import client_of
 from ..support.engines import on_one_engine, on_sqlite
 from ..support.fake_phoenixd import FakePhoenixd
 from ..support.guides import (
-    API_GUIDE, CONTRIBUTING, DEPLOY, DOCS, EMBEDDING, INSTALLING, LIGHTNING, OPERATING, PAGES, README, blocks, rows,
-    section,
+    API_GUIDE, CONTRIBUTING, DEPLOY, DOCS, EMBEDDING, INSTALLING, LIGHTNING, MOVING_IN, OPERATING, PAGES, README,
+    blocks, rows, section,
 )
 from ..support.payments import EUR, payment
 from ..support.project import PROJECT, environment
@@ -303,7 +304,7 @@ def test_the_limits_of_nginx_are_documented():
 def test_the_commands_work_as_they_are_written(database_url, server):
     settings = environment(JWT_SECRET=SECRET, DATABASE_URL=database_url, PORT=str(server.port))
     (commands,) = blocks(section(OPERATING, "Commands"), "sh")
-    assert len(commands.splitlines()) == 13
+    assert len(commands.splitlines()) == 14
     for line in commands.splitlines():
         command = shlex.split(line, comments=True)
         assert command[0] == ".venv/bin/flask"
@@ -342,6 +343,31 @@ def test_a_secret_is_rotated_as_it_is_written(tmp_path):
     new, old = run(add)
     assert old == "the old secret, of at least 32 bytes"
     assert run(remove) == [new]
+
+
+def run_as_installed(block, tmp_path):
+    """Run commands of an installed machine on a database of their own; return what they print."""
+    functions = f'payments() {{ {shlex.quote(sys.executable)} -m flask --app wsgi "$@"; }}\nsudo() {{ :; }}\n'
+    settings = environment(JWT_SECRET=SECRET, DATABASE_URL=f"sqlite:///{tmp_path}/payments.db")
+    command = ["sh", "-euc", functions + block.replace("/var/lib/payments", str(tmp_path))]
+    return subprocess.run(command, cwd=PROJECT, env=settings, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_restaurant_moves_in_as_it_is_written(tmp_path):
+    run_as_installed("payments migrate", tmp_path)
+    Ambrosia(tmp_path / "ambrosia.db").add({"id": "receipt 7", "amount": 5})
+    (from_ambrosia,) = blocks(section(MOVING_IN, "From Ambrosia"), "sh")
+    assert "Nothing was altered. Closing 1: " in run_as_installed(from_ambrosia, tmp_path)
+    from_csv = section(MOVING_IN, "From anything else: CSV")
+    (shown,), (commands,) = blocks(from_csv, "csv"), blocks(from_csv, "sh")
+    (tmp_path / "till.csv").write_text(shown)
+    assert "2 recorded" in run_as_installed(commands, tmp_path)
+    # Then without the dry run.
+    command = commands.partition("\n")[2].replace("--dry-run", "").replace("till-dry-run", "till-list")
+    run_as_installed(command, tmp_path)
+    (export,) = blocks(section(MOVING_IN, "Moving out: export"), "sh")
+    run_as_installed(export, tmp_path)
+    assert len((tmp_path / "payments.csv").read_text().splitlines()) == 4
 
 
 @on_sqlite

@@ -7,8 +7,8 @@ DEPLOY = PROJECT / "payments_service" / "deploy"
 DOCS = PROJECT / "payments_service" / "docs"
 README = PROJECT / "README.md"
 CONTRIBUTING = PROJECT / ".github" / "CONTRIBUTING.md"
-API_GUIDE, EMBEDDING, INSTALLING, LIGHTNING, OPERATING = (
-    DOCS / f"{name}.md" for name in ("api-guide", "embedding", "installing", "lightning", "operating")
+API_GUIDE, EMBEDDING, INSTALLING, LIGHTNING, MOVING_IN, OPERATING = (
+    DOCS / f"{name}.md" for name in ("api-guide", "embedding", "installing", "lightning", "moving-in", "operating")
 )
 PAGES = [README, CONTRIBUTING, *sorted(DOCS.glob("*.md"))]
 
