@@ -66,7 +66,7 @@ def test_new_ids_follow_the_id_of_a_deleted_payment(client, record, insert_payme
     ("command", "row"),
     [
         (["methods", "add", "Voucher"], {"name": "far ahead"}),
-        (["currencies", "add", "JPY", "--decimals", "0"], {"acronym": "XXX", "decimals": 0}),
+        (["currencies", "add", "POINTS", "--decimals", "0"], {"acronym": "XXX", "decimals": 0}),
     ],
     ids=["method", "currency"],
 )
