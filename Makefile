@@ -22,12 +22,12 @@ run: .venv/run ## install, migrate the database and start the service
 check: lint ## check style and types, and run the unit and API tests on SQLite
 	@$(PYTEST) $(PARALLEL) -k "not postgresql" tests/unit tests/api
 
-test: .venv/test ## install and run all tests; T=tests/api/test_health.py runs one file
+test: .venv/test ## install and run all tests but those of LNbits; T=tests/api/test_health.py runs one file
 ifdef T
 	@$(PYTEST) $(T)
 else
 	@$(IN_MEMORY) $(PYTEST) $(PARALLEL) -m "not alone"
-	@$(PYTEST) -m alone
+	@$(PYTEST) -m alone --ignore tests/lightning
 endif
 
 clients: .venv/clients/done ## install the API linters and client generators that some tests need; needs npm
