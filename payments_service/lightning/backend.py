@@ -12,15 +12,16 @@ class Offer(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What a node says about an invoice at this moment. Not paid never means expired, or never to be paid."""
+    """What a node says about an invoice at this moment. Not paid never means expired, or never to be paid.
+
+    It has no preimage: a node may give that out before the payment, so it proves nothing.
+    """
 
     paid: bool
     # What the node counts as received, in millisatoshi and after `fees_msat`; None if it is not known or not paid.
     received_msat: int | None
     # What was kept on the way in, such as phoenixd's fees for liquidity.
     fees_msat: int
-    # A node may give it out before the payment: it proves nothing.
-    preimage: str | None
 
 
 class Health(NamedTuple):

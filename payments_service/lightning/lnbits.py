@@ -50,13 +50,12 @@ class Lnbits:
         if not paid and not isinstance(answer.get("status"), str):
             return None
         details = answers.take(self._client, answer, "details", dict, {})
-        preimage = answers.take(self._client, answer, "preimage", str, None)
         if not paid:
-            return Look(False, None, 0, preimage)
+            return Look(False, None, 0)
         received = answers.take(self._client, details, "amount", int, None)
         # What goes out of a wallet is negative, also if the wallet has paid its own invoice.
         fees = abs(answers.take(self._client, details, "fee", int, 0))
-        return Look(True, None if received is None else abs(received), fees, preimage)
+        return Look(True, None if received is None else abs(received), fees)
 
     def read_rate(self, acronym: str) -> Decimal | None:
         """Ask LNbits, which asks its price source. A rate of 0 means that it has none."""

@@ -43,13 +43,12 @@ class Phoenixd:
         if answer is None:
             return None
         paid = answers.take(self._client, answer, "isPaid", bool)
-        preimage = answers.take(self._client, answer, "preimage", str, None)
         if not paid:
-            return Look(False, None, 0, preimage)
+            return Look(False, None, 0)
         fees = answers.take(self._client, answer, "fees", int, 0)
         # It cuts off the millisatoshi, and a guest pays whole satoshi: the rest is what is missing to those.
         received = answers.take(self._client, answer, "receivedSat", int, None)
-        return Look(True, None if received is None else received * 1000 + -fees % 1000, fees, preimage)
+        return Look(True, None if received is None else received * 1000 + -fees % 1000, fees)
 
     def read_rate(self, acronym: str) -> Decimal | None:
         """Return None."""
