@@ -1,5 +1,4 @@
 """Exports: every payment with its tickets and refunds, as lines of text."""
-import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -11,11 +10,10 @@ from ..models import Currency, History, Method, Payment, Refund, TicketPayment
 from ..money import format_amount
 from .history import Action
 from .imports import ImportedPayment
-from .payments import format_uuid
+from .payments import format_repeated_uuid, format_uuid
 
 to_time = Payment.created_at.python_value
 _decode_imported = msgspec.json.Decoder(ImportedPayment).decode
-_format_repeated_uuid = functools.lru_cache(maxsize=1000)(format_uuid)
 
 
 class Line(NamedTuple):
@@ -81,7 +79,7 @@ def _read_payments(names: dict[str, Any]) -> Iterator[Line]:
     )
     for row in _stream(query):
         payment_id, created_at, minor_units, currency_id, method_id, tip, transaction_id, ticket, share, *made_by = row
-        acronym, decimals = names[_format_repeated_uuid(currency_id)]
+        acronym, decimals = names[format_repeated_uuid(currency_id)]
         user_id, text = made_by
         if text is not None:
             known = _decode_imported(text).user_id
@@ -91,7 +89,7 @@ def _read_payments(names: dict[str, Any]) -> Iterator[Line]:
             to_time(created_at).isoformat(),
             format_amount(minor_units, decimals),
             acronym,
-            names[_format_repeated_uuid(method_id)],
+            names[format_repeated_uuid(method_id)],
             format_amount(tip, decimals) if tip else "",
             transaction_id,
             ticket or "",
@@ -112,13 +110,13 @@ def _read_refunds(names: dict[str, Any]) -> Iterator[Line]:
     )
     for row in _stream(query):
         refund_id, at, minor_units, currency_id, method_id, payment_id, transaction_id, ticket, user_id, reason = row
-        acronym, decimals = names[_format_repeated_uuid(currency_id)]
+        acronym, decimals = names[format_repeated_uuid(currency_id)]
         yield Line(
             format_uuid(refund_id),
             to_time(at).isoformat(),
             format_amount(minor_units, decimals),
             acronym,
-            names[_format_repeated_uuid(method_id)],
+            names[format_repeated_uuid(method_id)],
             transaction_id=transaction_id or "",
             ticket=ticket or "",
             user=user_id or "",

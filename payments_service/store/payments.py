@@ -61,8 +61,8 @@ class RecordedPayment(msgspec.Struct, frozen=True, gc=False):
         payment_id, method_id, currency_id, transaction_id, minor_units, decimals, tip_units = row
         return cls(
             format_uuid(payment_id),
-            _format_repeated_uuid(method_id),
-            _format_repeated_uuid(currency_id),
+            format_repeated_uuid(method_id),
+            format_repeated_uuid(currency_id),
             transaction_id,
             exact_number(format_amount(minor_units, decimals)),
             show_unless_zero(tip_units, decimals),
@@ -111,7 +111,7 @@ def format_uuid(stored: str) -> str:
 
 
 # For the ids of methods and currencies: there are few, and the rows of a list repeat them.
-_format_repeated_uuid = functools.lru_cache(maxsize=1000)(format_uuid)
+format_repeated_uuid = functools.lru_cache(maxsize=1000)(format_uuid)
 
 
 def count() -> int:
