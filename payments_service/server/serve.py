@@ -75,7 +75,7 @@ def serve(app: flask.Flask) -> None:
     checked = monotonic()
     while not stopping.is_set():
         # poll(): select() takes no more than 1,024 files.
-        wasyncore.loop(timeout=dispatcher.wake_waiting(), use_poll=True, map=sockets, count=1)
+        wasyncore.loop(timeout=dispatcher.supervise(), use_poll=True, map=sockets, count=1)
         if monotonic() - checked >= CHECK_SECONDS:
             checked = monotonic()
             _close_overdue(sockets)
