@@ -99,6 +99,11 @@ class Channel(HTTPChannel):
             raise ClientDisconnected from error
         return buffered
 
+    def send_rest(self) -> None:
+        """Send what is left of a response, as much as the client takes now."""
+        with self.outbuf_lock:
+            self._flush_exception(self._flush_some, do_close=False)
+
     def _check_disk(self) -> None:
         """Raise OSError if the response would go to a disk that is almost full."""
         if self.total_outbufs_len > self.adj.outbuf_overflow and find_free_bytes() < MIN_FREE_BYTES:

@@ -42,8 +42,9 @@ class AppTask(WSGITask):
     """Runs the application for one request.
 
     Works around: waitress 3.0.2 ends a response to HEAD whose length is not known, such as a long list, with the last
-    chunk of a body ("0\\r\\n\\r\\n"). HTTP allows no body there, and a proxy may take it for the next response.
-    Drop when: waitress sends no last chunk in response to HEAD.
+    chunk of a body ("0\\r\\n\\r\\n"). HTTP allows no body there, and a proxy may take it for the next response. It also
+    leaves what is shorter than `send_bytes` to the main loop; sent by the thread, there are 1.09 times as many GET.
+    Drop when: waitress sends no last chunk in response to HEAD, and lets a thread send the end of its response.
     """
 
     def get_environment(self) -> dict[str, Any]:
@@ -58,3 +59,4 @@ class AppTask(WSGITask):
             self.write(b"")
         else:
             super().finish()
+        self.channel.send_rest()
