@@ -261,9 +261,9 @@ class Postgresql(PooledPsycopg3Database):
         """
         return text.collate('"C"')
 
-    def select_rows(self, query: peewee.ModelSelect, columns: Iterable[str]) -> peewee.Select:
-        """Return a query of text and integer columns as one whose cursor `read_rows` reads: unchanged."""
-        return query
+    def select_rows(self, query: peewee.ModelSelect, columns: Sequence[peewee.ColumnBase]) -> peewee.Select:
+        """Return a query for text and integer columns as one whose cursor `read_rows` reads."""
+        return query.select(*columns)
 
     def read_rows(self, cursor: Any) -> list[tuple[Any, ...]]:
         """Return the rows of a query of `select_rows`, in no particular order."""

@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic
@@ -188,20 +188,19 @@ class Sqlite(PooledSqliteDatabase):
         """Return a text unchanged: it is compared byte by byte."""
         return text
 
-    def select_rows(self, query: peewee.ModelSelect, columns: Iterable[str]) -> peewee.Select:
-        """Return a query of text and integer columns as one whose cursor `read_rows` reads.
+    def select_rows(self, query: peewee.ModelSelect, columns: Sequence[peewee.ColumnBase]) -> peewee.Select:
+        """Return a query for text and integer columns as one whose cursor `read_rows` reads.
 
-        SQLite returns the rows as one JSON text. Python's sqlite3 releases the GIL at each row: under load, eight
-        threads that read 1,000 rows each took three times as long that way.
+        SQLite returns the rows as one text, a JSON array for each. Python's sqlite3 releases the GIL at each row: under
+        load, eight threads that read 1,000 rows each took three times as long that way.
         """
-        page = query.alias("page")
-        array = peewee.fn.json_group_array(peewee.fn.json_array(*(page.c[name] for name in columns)))
-        return peewee.Select([page], [array])
+        page = query.select(peewee.fn.json_array(*columns).alias("row")).alias("page")
+        return peewee.Select([page], [peewee.fn.group_concat(page.c.row)])
 
     def read_rows(self, cursor: Any) -> list[tuple[Any, ...]]:
         """Return the rows of a query of `select_rows`, in no particular order."""
         ((text,),) = cursor.fetchall()
-        return msgspec.json.decode(text, type=list[tuple[Any, ...]])
+        return msgspec.json.decode(f"[{text or ''}]", type=list[tuple[Any, ...]])
 
     def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> int:
         """Insert many rows of values as they are stored, and return how many were. Call it in a write transaction."""

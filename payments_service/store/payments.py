@@ -30,15 +30,10 @@ TIP_IN_OTHER_CURRENCY = "Send the tip in the new currency, 0 for none."
 CURRENCY_IN_USE = "Refunds or shares of tickets are in the payment's currency: it cannot change."
 
 # The columns from which a RecordedPayment is made. Ids are text: SQLite holds them without hyphens.
-COLUMNS = {
-    "id": Payment.id.cast("text"),
-    "method_id": Payment.method.cast("text"),
-    "currency_id": Payment.currency.cast("text"),
-    "transaction_id": Payment.transaction_id,
-    "minor_units": Payment.minor_units,
-    "decimals": Currency.decimals,
-    "tip_units": Payment.tip_units,
-}
+COLUMNS = [
+    Payment.id.cast("text"), Payment.method.cast("text"), Payment.currency.cast("text"), Payment.transaction_id,
+    Payment.minor_units, Currency.decimals, Payment.tip_units,
+]
 
 
 class RecordedPayment(msgspec.Struct, frozen=True, gc=False):
@@ -139,7 +134,7 @@ def read(payment_id: UUID | None) -> StoredPayment:
 @prepared
 def _by_id() -> ModelSelect:
     columns = [
-        *COLUMNS.values(), Payment.version, Payment.refunded_units, Payment.allocated_units, Currency.acronym,
+        *COLUMNS, Payment.version, Payment.refunded_units, Payment.allocated_units, Currency.acronym,
     ]
     return Payment.select(*columns).join(Currency).where(Payment.id == placeholder(Payment.id))
 
