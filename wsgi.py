@@ -4,6 +4,11 @@ import logging
 import os
 import sys
 
+if __name__ == "__main__" and not os.environ.get("PAYMENTS_DATABASE_URL", "").strip().startswith("postgres"):
+    # Peewee 4.5.3 imports psycopg wherever it is installed, also for SQLite. It takes 11 MiB. Python does not import a
+    # module that is None here. Drop when Peewee imports psycopg to connect.
+    sys.modules["psycopg"] = None  # type: ignore[assignment]
+
 from payments_service import SettingError, UnusableDatabase, __version__, create_app, database, logs, server
 from payments_service.database.sqlite import MISSING
 from payments_service.web.clock import check_clock

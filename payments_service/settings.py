@@ -12,8 +12,6 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import flask
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 from .errors import SettingError
 
@@ -82,6 +80,10 @@ def _is_valid_postgresql_url(url: str) -> bool:
 
     Those are logged. An unencoded @, / or = in a password moves parts of it into them.
     """
+    # Imported here, because a service on SQLite does without psycopg: see wsgi.py.
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
     try:
         parameters = conninfo_to_dict(url)
     except psycopg.ProgrammingError:

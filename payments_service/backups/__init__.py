@@ -11,7 +11,7 @@ import peewee
 
 from ..database import current
 from ..database.sqlite import Sqlite
-from . import postgresql, sqlite
+from . import sqlite
 from .files import BackupError, Progress, chown_to_folder_owner
 
 __all__ = ["BackupError", "Progress", "back_up", "restore"]
@@ -56,7 +56,12 @@ def _is_sqlite() -> bool:
 
 
 def _engine_module() -> ModuleType:
-    return sqlite if _is_sqlite() else postgresql
+    if _is_sqlite():
+        return sqlite
+    # Imported here, because a service on SQLite does without psycopg: see wsgi.py.
+    from . import postgresql
+
+    return postgresql
 
 
 def _timestamp() -> str:

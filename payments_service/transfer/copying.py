@@ -1,7 +1,9 @@
 """Copying a SQLite database to an empty PostgreSQL database."""
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import peewee
 from playhouse.migrations import Runner
@@ -10,11 +12,13 @@ from ..backups import Progress
 from ..database import current, pending_migrations
 from ..database.locks import folder_lock, is_open_elsewhere
 from ..database.migrating import MIGRATIONS
-from ..database.postgresql import Postgresql
 from ..database.sqlite import Sqlite
 from ..errors import UnusableDatabase
 from ..metrics import Metrics
 from ..models import Currency, Method, OpenClosing, Table, TimestampField
+
+if TYPE_CHECKING:
+    from ..database.postgresql import Postgresql
 
 # Tables that a migration fills: their rows are replaced.
 SEEDED = (Method, Currency, OpenClosing)
@@ -29,6 +33,9 @@ def copy_to(url: str, progress: Progress) -> dict[str, int]:
     Everything is one transaction of the target, and each table is compared row by row before it commits. Raises
     `UnusableDatabase` if the source is in use or not up to date, or if the target holds records.
     """
+    # Imported here, because a service on SQLite does without psycopg: see wsgi.py.
+    from ..database.postgresql import Postgresql
+
     source = current.obj
     if not isinstance(source, Sqlite) or not source.exists():
         raise UnusableDatabase("there is no SQLite database to copy: PAYMENTS_DATABASE_URL has to name it")

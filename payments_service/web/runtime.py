@@ -1,13 +1,14 @@
 """The objects that an application keeps while it runs: its database, its metrics, its cache of tokens."""
+from __future__ import annotations
+
 import threading
 from dataclasses import dataclass
 from datetime import timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flask
 
 from ..database import EXTENSION, DayRule, set_database_finder
-from ..database.postgresql import Postgresql
 from ..database.sqlite import Sqlite
 from ..errors import NotConfigured
 from ..lightning import make_backend
@@ -17,6 +18,9 @@ from ..tokens.access_tokens import TokenReader
 from ..tokens.keys import read_keys
 from .request_state import find_request_state
 from .waits import Waits
+
+if TYPE_CHECKING:
+    from ..database.postgresql import Postgresql
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,12 @@ def find_database() -> Any:
 
 def make_database(url: str, connections: int, metrics: Metrics, day_rule: DayRule) -> Sqlite | Postgresql:
     """Return the database of a URL with a pool of that many connections; nothing is connected yet."""
-    engine = Sqlite if url.startswith("sqlite:") else Postgresql
-    return engine(url, connections, metrics, day_rule)
+    if url.startswith("sqlite:"):
+        return Sqlite(url, connections, metrics, day_rule)
+    # Imported here, because a service on SQLite does without psycopg: see wsgi.py.
+    from ..database.postgresql import Postgresql
+
+    return Postgresql(url, connections, metrics, day_rule)
 
 
 def return_connection(_error: BaseException | None) -> None:

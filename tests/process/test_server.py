@@ -120,6 +120,11 @@ def test_as_many_threads_serve_as_the_settings_say(start_server):
     assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) == 1 + 3 + 1
 
 
+def test_on_sqlite_no_driver_of_postgresql_is_loaded(server, engine):
+    assert server.request("POST", "/payments", payment())[0] == 201
+    assert ("psycopg" in Path(f"/proc/{server.process.pid}/maps").read_text()) == (engine == "postgresql")
+
+
 @on_one_engine
 def test_waiting_requests_do_not_block_a_free_thread(start_server, rows):
     server = start_server(THREADS="3")
