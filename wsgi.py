@@ -4,10 +4,19 @@ import logging
 import os
 import sys
 
-if __name__ == "__main__" and not os.environ.get("PAYMENTS_DATABASE_URL", "").strip().startswith("postgres"):
-    # Peewee 4.5.3 imports psycopg wherever it is installed, also for SQLite. It takes 11 MiB. Python does not import a
-    # module that is None here. Drop when Peewee imports psycopg to connect.
-    sys.modules["psycopg"] = None  # type: ignore[assignment]
+if __name__ == "__main__":
+    # Peewee 4.5.3 imports psycopg wherever it is installed, also for SQLite. It takes 11 MiB. Python imports no module
+    # that is None here. Drop when Peewee imports psycopg to connect.
+    if not os.environ.get("PAYMENTS_DATABASE_URL", "").strip().startswith("postgres"):
+        sys.modules["psycopg"] = None  # type: ignore[assignment]
+    # PyJWT 2.15.1 imports cryptography likewise, also for secrets. It takes 9 MiB. Drop when PyJWT imports it to read a
+    # public key.
+    if not any(os.environ.get(f"PAYMENTS_JWT_{name}", "").strip() for name in ("PUBLIC_KEY_FILE", "JWKS_URL")):
+        sys.modules["cryptography"] = None  # type: ignore[assignment]
+        import jwt  # noqa: F401
+
+        # tokens/key_formats.py may need it, for a secret that looks like a public key.
+        del sys.modules["cryptography"]
 
 from payments_service import SettingError, UnusableDatabase, __version__, create_app, database, logs, server
 from payments_service.database.sqlite import MISSING

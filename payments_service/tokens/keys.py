@@ -15,7 +15,7 @@ import jwt
 
 from ..errors import KeysUnavailable, SettingError
 from ..settings import PREFIX, PROJECT
-from .key_formats import MIN_SECRET_BYTES, Keys, find_doubts, parse_public_keys, parse_secrets, select_public_keys
+from .key_formats import MIN_SECRET_BYTES, Keys, find_doubts, parse_secrets
 
 GENERATED_SECRET_FILE = PROJECT / "instance" / "jwt-secret"
 # A request looks for a change of the file once in this time.
@@ -178,6 +178,9 @@ class KeyUrl(KeySource):
 
     def load(self) -> Keys:
         """Fetch the keys."""
+        # Imported here, because a service with secrets does without cryptography: see wsgi.py.
+        from .public_keys import select_public_keys
+
         try:
             return self._select(select_public_keys(self._client.get_jwk_set()))
         # A response may be of any kind.
@@ -242,7 +245,12 @@ def read_keys(settings: Mapping[str, Any]) -> KeySource:
         return FixedKeys(variable, algorithm, value)
     if name == "JWT_JWKS_URL":
         return KeyUrl(variable, algorithm, value)
-    return KeyFile(variable, algorithm, PROJECT / value, parse_secrets if "SECRET" in name else parse_public_keys)
+    if name == "JWT_SECRET_FILE":
+        return KeyFile(variable, algorithm, PROJECT / value, parse_secrets)
+    # Imported here, because a service with secrets does without cryptography: see wsgi.py.
+    from .public_keys import parse_public_keys
+
+    return KeyFile(variable, algorithm, PROJECT / value, parse_public_keys)
 
 
 def _ensure_secret_file(path: Path) -> None:

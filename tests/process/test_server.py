@@ -1,4 +1,5 @@
 """The service as a process: signals, threads and its start"""
+import base64
 import contextlib
 import json
 import re
@@ -11,13 +12,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from ..support.api_page import run_curl_commands
 from ..support.engines import on_one_engine
+from ..support.keys import make_key, spki
 from ..support.network import can_listen_on_ipv6
 from ..support.payments import ENCODER, payment
 from ..support.postgresql import ENCODED_PASSWORD, PASSWORD
-from ..support.tokens import SECRET, make_token
+from ..support.tokens import SECRET, in_a_day, make_token
 from ..support.waiting import wait_until
 
 has_ipv6 = pytest.mark.skipif(not can_listen_on_ipv6(), reason="the machine has no IPv6 address")
@@ -120,9 +123,30 @@ def test_as_many_threads_serve_as_the_settings_say(start_server):
     assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) == 1 + 3 + 1
 
 
-def test_on_sqlite_no_driver_of_postgresql_is_loaded(server, engine):
+def test_libraries_of_other_settings_are_not_loaded(server, engine):
     assert server.request("POST", "/payments", payment())[0] == 201
-    assert ("psycopg" in Path(f"/proc/{server.process.pid}/maps").read_text()) == (engine == "postgresql")
+    files = Path(f"/proc/{server.process.pid}/maps").read_text()
+    assert ("psycopg" in files) == (engine == "postgresql")
+    assert "cryptography" not in files
+
+
+@on_one_engine
+def test_a_public_key_in_a_file_verifies_tokens(start_server, tmp_path):
+    key = make_key("ES256")
+    (tmp_path / "key.pem").write_bytes(spki(key))
+    server = start_server(JWT_SECRET="", JWT_PUBLIC_KEY_FILE=str(tmp_path / "key.pem"))
+    token = make_token(secret=key, algorithm="ES256", exp=in_a_day())
+    assert server.request("GET", "/payments", Cookie=f"accessToken={token}") == (204, None)
+    assert server.request("GET", "/payments")[0] == 401
+
+
+@on_one_engine
+@pytest.mark.parametrize("prefix", ["", "base64:"])
+def test_a_public_key_as_secret_stops_the_start(start_server, prefix):
+    key = base64.b64encode(spki(make_key(), Encoding.DER)).decode()
+    server = start_server(JWT_SECRET=prefix + key)
+    assert server.wait() == 1
+    assert "PAYMENTS_JWT_SECRET must hold only secrets" in server.log[-1]
 
 
 @on_one_engine
