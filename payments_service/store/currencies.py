@@ -1,8 +1,8 @@
 """Currencies."""
+import functools
 from typing import Any
 from uuid import UUID
 
-import iso4217
 from peewee import ModelSelect
 
 from ..database import placeholder, prepared, write
@@ -16,9 +16,6 @@ BITCOIN_ID = UUID("01950000-0000-7000-8000-000000000104")
 
 NO_CURRENCY = "There is no currency with this id."
 MAX_ACRONYM_LENGTH = 16
-
-# The decimals of each currency of ISO 4217, None for one without a minor unit, such as gold. Bitcoin has no code there.
-KNOWN_DECIMALS: dict[str, int | None] = {currency.code: currency.exponent for currency in iso4217.Currency} | {"BTC": 8}
 
 ACRONYM_TAKEN = {"currency_acronym": lambda: Conflict("There is a currency with this acronym already.")}
 
@@ -53,7 +50,7 @@ def add(acronym: str, decimals: int | None = None) -> UUID:
     """
     _check_acronym(acronym)
     decimals = find_decimals(acronym, decimals)
-    currency_id = ids.find_known_currency_id(acronym) if acronym in KNOWN_DECIMALS else ids.make_currency_id()
+    currency_id = ids.find_known_currency_id(acronym) if acronym in _known_decimals() else ids.make_currency_id()
     renamed = by_id.first_dict(id=currency_id)
     if renamed and renamed["acronym"] != acronym:
         raise Conflict(f"{acronym} is there already. It was renamed to {renamed['acronym']}.")
@@ -68,7 +65,7 @@ def add_known() -> list[dict[str, Any]]:
     found_ids, acronyms = ({currency[name] for currency in there} for name in ("id", "acronym"))
     added = [
         {"id": ids.find_known_currency_id(acronym), "acronym": acronym, "decimals": decimals}
-        for acronym, decimals in sorted(KNOWN_DECIMALS.items())
+        for acronym, decimals in sorted(_known_decimals().items())
         if decimals is not None and acronym not in acronyms
     ]
     added = [currency for currency in added if currency["id"] not in found_ids]
@@ -79,11 +76,11 @@ def add_known() -> list[dict[str, Any]]:
 
 def find_decimals(acronym: str, decimals: int | None = None) -> int:
     """Return the decimals of ISO 4217, or else those that are given; raises `Invalid`."""
-    if acronym not in KNOWN_DECIMALS:
+    if acronym not in _known_decimals():
         if decimals is None:
             raise Invalid(decimals=f"ISO 4217 has no currency {acronym}: say how many decimals it has (--decimals).")
         return decimals
-    known = KNOWN_DECIMALS[acronym]
+    known = _known_decimals()[acronym]
     if known is None:
         raise Invalid(acronym=f"{acronym} has no minor unit in ISO 4217, so no amounts can be recorded in it.")
     if decimals not in (None, known):
@@ -97,6 +94,16 @@ def rename(acronym: str, new_acronym: str) -> None:
     _check_acronym(new_acronym)
     if not Currency.update(acronym=new_acronym).where(Currency.acronym == acronym).execute():
         raise NotFound(f"There is no currency {acronym!r}.")
+
+
+@functools.cache
+def _known_decimals() -> dict[str, int | None]:
+    """Return the decimals of each currency of ISO 4217, None for one without a minor unit, such as gold."""
+    # Imported here, because only commands need it: it takes 1.5 MiB.
+    import iso4217
+
+    # Bitcoin has no code there.
+    return {currency.code: currency.exponent for currency in iso4217.Currency} | {"BTC": 8}
 
 
 def _check_acronym(acronym: str) -> None:
