@@ -6,15 +6,44 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from peewee import JOIN, Select, fn
+import msgspec
+from peewee import JOIN, SQL, Select, fn
 
+from ..codec import exact_number
 from ..database import current, placeholder, prepared
 from ..models import Currency, Payment, TicketPayment
+from ..money import format_amount
 from .pages import Page
-from .payments import COLUMNS, RecordedPayment
+from .payments import format_repeated_uuid
 
 # The first and last id of a time span with more payments are searched for once, and not again for each page.
 MAX_PAYMENTS_TO_SEARCH = 20_000
+
+
+# What a list needs of each payment.
+COLUMNS = [
+    Payment.id, Payment.method, Payment.currency, Payment.transaction_id, Payment.minor_units, Currency.decimals,
+    Payment.tip_units,
+]
+# The values of COLUMNS, and the share of a link, None if nobody said so. Ids of methods and currencies are as stored.
+Row = tuple[UUID, str, str, str, int, int, int, int | None]
+_decode_rows = msgspec.json.Decoder(list[Row]).decode
+
+
+class ListedPayment(msgspec.Struct, frozen=True, gc=False):
+    """A payment in a list, with the fields of a RecordedPayment.
+
+    It refers to nothing that refers to it: without `gc=False`, the garbage collector looks at each payment of a list,
+    which takes a fifth of the time to make them. msgspec reads and writes the id as a UUID: with the text of each id
+    made in Python, a list takes 1.1 times as long.
+    """
+
+    id: UUID
+    method_id: str
+    currency_id: str
+    transaction_id: str
+    amount: msgspec.Raw
+    tip: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True)
@@ -29,24 +58,30 @@ class PaymentFilter:
     created_to: datetime | None = None
 
 
-def iterate_pages(size: int, wanted: PaymentFilter, after: UUID | None = None) -> Iterator[Page[RecordedPayment]]:
+def iterate_pages(size: int, wanted: PaymentFilter, after: UUID | None = None) -> Iterator[Page[ListedPayment]]:
     """Yield the payments that match a filter, in the order of their ids, in pages of `size`; nothing if none match.
 
     Each page is read when it is asked for, and no transaction is open in between. A payment that exists throughout is
     in exactly one page, whatever is written meanwhile. `after` is the last id to leave out; it need not exist.
     """
     for rows, has_more in iterate_rows(size, wanted, after):
-        payments = [RecordedPayment.from_row(row) for row in rows]
-        yield Page(payments, payments[-1].id if has_more else None)
+        # Written out, because a call for each payment takes a tenth of the time of the list.
+        payments = [
+            ListedPayment(
+                payment_id,
+                format_repeated_uuid(method_id),
+                format_repeated_uuid(currency_id),
+                transaction_id,
+                exact_number(format_amount(minor_units, decimals)),
+                exact_number(format_amount(tip_units, decimals)) if tip_units else msgspec.UNSET,
+            )
+            for payment_id, method_id, currency_id, transaction_id, minor_units, decimals, tip_units, _share in rows
+        ]
+        yield Page(payments, str(payments[-1].id) if has_more else None)
 
 
-def iterate_rows(
-    size: int, wanted: PaymentFilter, after: UUID | None, with_share: bool = False
-) -> Iterator[tuple[list[tuple[Any, ...]], bool]]:
-    """Yield the rows of `COLUMNS` as `iterate_pages` does, and whether there are more.
-
-    `with_share` adds the column of a link's share; it needs a ticket.
-    """
+def iterate_rows(size: int, wanted: PaymentFilter, after: UUID | None) -> Iterator[tuple[list[Row], bool]]:
+    """Yield rows as `iterate_pages` does, and whether there are more. With a ticket, they have the link's share."""
     values: dict[str, Any] = {name: value for name, value in vars(wanted).items() if value is not None}
     span = frozenset(values) & {"created_from", "created_to"}
     if after:
@@ -58,8 +93,9 @@ def iterate_rows(
             values |= {} if after else {"first": first}
     has_more = True
     while has_more:
-        page = _page(frozenset(values), with_share)
-        rows = sorted(current.read_rows(page.execute(**values, rows=size + 1)))
+        (text,) = _page(frozenset(values)).first_tuple(**values, rows=size + 1) or ("[]",)
+        rows = _decode_rows(text)
+        rows.sort(key=lambda row: row[0].int)
         has_more = len(rows) > size
         if rows:
             yield rows[:size], has_more
@@ -82,12 +118,12 @@ CONDITIONS = {
 
 
 @functools.cache
-def _page(names: frozenset[str], with_share: bool) -> prepared:
+def _page(names: frozenset[str]) -> prepared:
     """Return the query for a page of payments that meet these conditions.
 
     Prepared, because Peewee takes 0.2 ms or more to write it: a quarter of a ticket's payments.
     """
-    columns = [*COLUMNS, TicketPayment.share_units] if with_share else COLUMNS
+    share = TicketPayment.share_units if "ticket_id" in names else SQL("NULL")
     conditions = [condition for name, condition in CONDITIONS.items() if name in names]
 
     def build() -> Select:
@@ -102,7 +138,7 @@ def _page(names: frozenset[str], with_share: bool) -> prepared:
         # LEFT: a payment whose currency is missing is a fault, and must not be left out silently.
         query = query.join_from(Payment, Currency, JOIN.LEFT_OUTER).order_by(order)
         query = query.where(*conditions) if conditions else query
-        found: Select = current.select_rows(query.limit(placeholder(Payment.version, "rows")), columns)
+        found: Select = current.select_json(query.limit(placeholder(Payment.version, "rows")), [*COLUMNS, share])
         return found
 
     return prepared(build)

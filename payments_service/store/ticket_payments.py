@@ -16,9 +16,9 @@ from ..money import InvalidAmount, format_amount, to_minor_units
 from ..text import INVISIBLE_END, has_invisible_end
 from . import balances, history, listing, payments
 from .history import Action, Caller
-from .listing import PaymentFilter
+from .listing import ListedPayment, PaymentFilter, Row
 from .pages import Page
-from .payments import NO_PAYMENT, RecordedPayment, StoredPayment
+from .payments import NO_PAYMENT, StoredPayment, format_repeated_uuid, show_unless_zero
 
 # Links that one write deletes.
 UNLINK_BATCH = 500
@@ -28,10 +28,10 @@ AMOUNT_NEEDED = "Needed with ticket_total, because this payment has several tick
 Position = tuple[datetime, str]
 
 
-class PaymentOfTicket(RecordedPayment, frozen=True, gc=False, kw_only=True):
+class PaymentOfTicket(ListedPayment, frozen=True, gc=False, kw_only=True):
     """A payment in the list of a ticket's payments; `share` is what of it goes to the ticket, if somebody said so."""
 
-    payment_id: str
+    payment_id: UUID
     ticket_id: str
     share: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
@@ -177,17 +177,24 @@ def _latest_link() -> ModelSelect:
 
 def iterate_payments(size: int, ticket_id: str, after: UUID | None = None) -> Iterator[Page[PaymentOfTicket]]:
     """Yield the payments that are linked to a ticket, as `listing.iterate_pages` does."""
-    for rows, has_more in listing.iterate_rows(size, PaymentFilter(ticket_id=ticket_id), after, with_share=True):
-        payments_of_ticket = [_make_payment_of_ticket(ticket_id, tuple(row), share) for *row, share in rows]
-        yield Page(payments_of_ticket, payments_of_ticket[-1].id if has_more else None)
+    for rows, has_more in listing.iterate_rows(size, PaymentFilter(ticket_id=ticket_id), after):
+        payments_of_ticket = [_make_payment_of_ticket(ticket_id, row) for row in rows]
+        yield Page(payments_of_ticket, str(payments_of_ticket[-1].id) if has_more else None)
 
 
-def _make_payment_of_ticket(ticket_id: str, row: tuple[Any, ...], share: int | None) -> PaymentOfTicket:
-    *_, decimals, _tip = row
-    shown = msgspec.UNSET if share is None else _show_share(share, decimals)
-    payment = RecordedPayment.from_row(row)
-    fields = msgspec.structs.astuple(payment)
-    return PaymentOfTicket(*fields, payment_id=payment.id, ticket_id=ticket_id, share=shown)
+def _make_payment_of_ticket(ticket_id: str, row: Row) -> PaymentOfTicket:
+    payment_id, method_id, currency_id, transaction_id, minor_units, decimals, tip_units, share = row
+    return PaymentOfTicket(
+        payment_id,
+        format_repeated_uuid(method_id),
+        format_repeated_uuid(currency_id),
+        transaction_id,
+        exact_number(format_amount(minor_units, decimals)),
+        show_unless_zero(tip_units, decimals),
+        payment_id=payment_id,
+        ticket_id=ticket_id,
+        share=msgspec.UNSET if share is None else _show_share(share, decimals),
+    )
 
 
 def iterate_tickets(

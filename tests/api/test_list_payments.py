@@ -7,6 +7,7 @@ import pytest
 
 from payments_service import store
 from payments_service.schemas.payments import PaymentSchema
+from payments_service.store.listing import ListedPayment
 from payments_service.store.payments import RecordedPayment
 
 from ..support.engines import on_one_engine
@@ -101,7 +102,8 @@ def test_an_invalid_query_lists_nothing(client, add_payment, query, named):
 
 
 def test_a_listed_payment_has_the_fields_of_the_schema():
-    assert RecordedPayment.__struct_fields__ == tuple(PaymentSchema().fields)
+    fields = tuple(PaymentSchema().fields)
+    assert ListedPayment.__struct_fields__ == RecordedPayment.__struct_fields__ == fields
 
 
 @pytest.mark.parametrize(
