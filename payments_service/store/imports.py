@@ -174,13 +174,19 @@ def find_taken(transaction_ids: Collection[str]) -> set[str]:
     return {transaction_id for (transaction_id,) in found.tuples()}
 
 
+def find_taken_refunds(refund_ids: Collection[UUID]) -> set[UUID]:
+    """Return those of some ids that refunds have."""
+    found = Refund.select(Refund.id).where(Refund.id.in_(list(refund_ids)))
+    return {refund_id for (refund_id,) in found.tuples()}
+
+
 def _reject_changed() -> Conflict:
     return Conflict(CHANGED_MEANWHILE)
 
 
+CHANGED = ["payment_pkey", "payment_transaction_id", "refund_pkey", "method_pkey", "currency_pkey"]
 CONSTRAINTS = {
-    "payment_pkey": _reject_changed,
-    "payment_transaction_id": _reject_changed,
+    **dict.fromkeys(CHANGED, _reject_changed),
     **methods.NAME_TAKEN,
     **currencies.ACRONYM_TAKEN,
 }

@@ -15,11 +15,11 @@ from ..codec import encode
 from ..errors import UnusableFile
 from ..money import InvalidAmount, to_minor_units
 from ..store.exports import Line
-from ..text import has_invisible_end, rearm
+from ..text import rearm
 from ..tokens.claims import MAX_USER_LENGTH, is_valid_user
 from .importing import (
     BLANK_TRANSACTION_ID, INVALID_TRANSACTION_ID, ROWS_PER_STEP, UUID_TEXT, FoundCurrency, Import, Refused,
-    check_moment, check_ticket_id, check_transaction_id, make_id,
+    check_moment, check_ticket_id, check_transaction_id, is_storable, make_id,
 )
 from .report import Name, Outcome
 from .staging import StagedPayment, StagedRefund
@@ -195,6 +195,7 @@ def _name_cells(row: list[str], places: dict[str, list[int]], columns: int) -> d
 class _Payment(NamedTuple):
     """The last payment, to which lines with further tickets belong; and how much of it no ticket has yet."""
 
+    number: int
     id: UUID
     cells: list[str]
     currency: FoundCurrency
@@ -261,7 +262,7 @@ class _Reader:
                 source,
             )
         )
-        return _Payment(payment_id, same, currency, minor_units - tip)
+        return _Payment(number, payment_id, same, currency, minor_units - tip)
 
     def _make_id(self, text: str, transaction_id: str | None, content: list[str]) -> UUID:
         """Return the id of a payment: its own, or one that is the same whenever the file is read.
@@ -294,7 +295,7 @@ class _Reader:
                 share = _to_minor_units(self._read_amount("share", line.cells["share"]), payment.currency)
                 if share > payment.unshared:
                     raise Refused("the shares of its tickets are more than the payment")
-            if not self.this_import.stage.add_ticket(line.number, payment.id, ticket_id, share):
+            if not self.this_import.stage.add_ticket(line.number, payment.id, ticket_id, share, payment.number):
                 raise Refused("the payment is linked to this ticket in an earlier line")
         except Refused as error:
             self.report.links[Outcome.REFUSED] += 1
@@ -423,6 +424,6 @@ def _read_user(text: str) -> str | None:
 
 
 def _read_reason(text: str) -> str | None:
-    if len(text) > MAX_REASON_LENGTH or has_invisible_end(text):
+    if len(text) > MAX_REASON_LENGTH or not is_storable(text):
         raise Refused(f"the reason is no text of up to {MAX_REASON_LENGTH} characters")
     return text or None

@@ -1,7 +1,8 @@
 """Importing: what was read of another system is checked, reported and recorded, all or nothing."""
+import itertools
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -37,6 +38,7 @@ ROWS_PER_STEP = 10_000
 BLANK_TRANSACTION_ID = "payments without a transaction id have their own id as such"
 REPEATED_TRANSACTION_ID = "payments with the transaction id of an earlier one have their own id as such"
 TAKEN_TRANSACTION_ID = "payments with the transaction id of another one here have their own id as such"
+OTHERS_ID = "payments with another one's id as transaction id have their own id as such"
 INVALID_TRANSACTION_ID = "payments with a transaction id that cannot be stored have their own id as such"
 
 
@@ -99,6 +101,9 @@ class Catalogue:
         if len(self.new_methods) == MAX_NEW_METHODS:
             raise UnusableFile(f"more than {MAX_NEW_METHODS} methods are not here: see that they are methods")
         method_id = source_id or make_id("method", name)
+        if method_id in self.methods:
+            # An earlier import has added it, and somebody renamed it since.
+            return method_id
         self.methods[method_id] = name
         self.new_methods[method_id] = {"id": method_id, "name": name, "cash": False}
         return method_id
@@ -187,7 +192,8 @@ def run(
         read(this_import)
         stage.index()
         _settle_repeated(this_import)
-        used = _compare_with_database(this_import)
+        _compare_with_database(this_import)
+        used = _settle_others(this_import)
         _settle_tickets(this_import)
         used |= _settle_refunds(this_import)
         report.flush()
@@ -208,39 +214,75 @@ def _settle_repeated(this_import: Import) -> None:
     stage.drop_repeated()
 
 
-def _compare_with_database(this_import: Import) -> set[UUID]:
-    """Settle the payments that are there, and return the ids of the methods and currencies of the others."""
-    stage, catalogue, report, progress = this_import
-    used: set[UUID] = set()
+def _compare_with_database(this_import: Import) -> None:
+    """Settle the payments that are there, and those that cannot be recorded beside what is there."""
+    stage, _, report, progress = this_import
     total, done = stage.count(), 0
     for batch in stage.iterate(BATCH):
         known = imports.find_known([payment.id for payment in batch])
-        texts = [payment.transaction_id for payment in batch if payment.transaction_id and payment.id not in known]
-        taken = imports.find_taken(texts) if texts else set()
-        outcomes = []
+        taken = _drop_taken(this_import, [payment for payment in batch if payment.id not in known])
+        _refuse_taken(this_import, [payment for payment in batch if payment.id in taken])
         for payment in batch:
-            outcome = _compare(report, payment, known)
-            report.settle(outcome, catalogue.name(payment), catalogue.to_amount(payment))
-            if outcome == Outcome.RECORDED:
-                used |= {payment.method_id, payment.currency_id}
-            else:
-                outcomes.append((outcome, payment.number))
-        stage.settle(outcomes)
-        dropped = [payment for payment in batch if payment.id not in known and payment.transaction_id in taken]
-        stage.drop_transaction_ids(payment.number for payment in dropped)
-        for payment in dropped:
-            detail = payment.transaction_id or ""
-            report.assume(TAKEN_TRANSACTION_ID, payment.number, payment.source_id, str(payment.id), detail)
+            if payment.id in known:
+                _settle(this_import, payment, _compare(report, payment, known[payment.id]))
         done += len(batch)
         progress("Checking", done, total)
+    # One whose transaction id is dropped has its own id, which a further one may have as transaction id.
+    while others := stage.find_others_ids(BATCH):
+        found = imports.find_taken([str(payment.id) for payment in others])
+        _drop(this_import, [payment for payment in others if str(payment.id) not in found], OTHERS_ID)
+        _refuse_taken(this_import, [payment for payment in others if str(payment.id) in found])
+
+
+def _settle(this_import: Import, payment: StagedPayment, outcome: Outcome) -> None:
+    stage, catalogue, report, _ = this_import
+    report.settle(outcome, catalogue.name(payment), catalogue.to_amount(payment))
+    if outcome != Outcome.RECORDED:
+        stage.settle(payment.number, outcome)
+
+
+def _settle_others(this_import: Import) -> set[UUID]:
+    """Settle the payments that are left, which are recorded; return the ids of their methods and currencies."""
+    used: set[UUID] = set()
+    for payment in this_import.stage.read_others():
+        _settle(this_import, payment, Outcome.RECORDED)
+        used |= {payment.method_id, payment.currency_id}
     return used
 
 
-def _compare(report: Report, payment: StagedPayment, known: dict[UUID, Known | None]) -> Outcome:
+def _drop_taken(this_import: Import, payments: Sequence[StagedPayment]) -> set[UUID]:
+    """Drop the transaction ids of payments that are taken here.
+
+    Return the ids of the payments that cannot even have their own id as such.
+    """
+    if not payments:
+        return set()
+    found = imports.find_taken([payment.transaction_id or str(payment.id) for payment in payments])
+    dropped = [payment for payment in payments if payment.transaction_id in found]
+    if dropped:
+        found |= imports.find_taken([str(payment.id) for payment in dropped])
+    lacking = [*dropped, *(payment for payment in payments if payment.transaction_id is None)]
+    taken = {payment.id for payment in lacking if str(payment.id) in found}
+    _drop(this_import, [payment for payment in dropped if payment.id not in taken], TAKEN_TRANSACTION_ID)
+    return taken
+
+
+def _drop(this_import: Import, payments: Sequence[StagedPayment], why: str) -> None:
+    this_import.stage.drop_transaction_ids(payment.number for payment in payments)
+    for payment in payments:
+        detail = payment.transaction_id or ""
+        this_import.report.assume(why, payment.number, payment.source_id, str(payment.id), detail)
+
+
+def _refuse_taken(this_import: Import, payments: Sequence[StagedPayment]) -> None:
+    for payment in payments:
+        _settle(this_import, payment, Outcome.REFUSED)
+        reason = "another payment here has its id as transaction id"
+        this_import.report.refuse(payment.number, payment.source_id, reason)
+
+
+def _compare(report: Report, payment: StagedPayment, stored: Known | None) -> Outcome:
     """Return what becomes of a payment by what is stored of it."""
-    if payment.id not in known:
-        return Outcome.RECORDED
-    stored = known[payment.id]
     if stored is None:
         report.refuse(payment.number, payment.source_id, "it was deleted here")
         return Outcome.REFUSED
@@ -256,10 +298,11 @@ def _compare(report: Report, payment: StagedPayment, known: dict[UUID, Known | N
 
 def _settle_tickets(this_import: Import) -> None:
     stage, _, report, _ = this_import
-    for number, payment_id, ticket_id in stage.find_lost_tickets():
+    for number, has_own_row, payment_id, ticket_id in stage.find_lost_tickets():
         report.links[Outcome.REFUSED] += 1
         reason = f"the payment of ticket {ticket_id!r} is not in the source, or was refused"
-        report.refuse(f"{number} of the tickets", str(UUID(payment_id)), reason)
+        report.refuse(f"{number} of the tickets" if has_own_row else number, str(UUID(payment_id)), reason)
+    stage.remove_lost_tickets()
     for outcome, tickets in stage.count_tickets().items():
         report.links[Outcome(outcome)] += tickets
 
@@ -269,27 +312,37 @@ def _settle_refunds(this_import: Import) -> set[UUID]:
     stage, _, report, _ = this_import
     used: set[UUID] = set()
     payment_id, refunded, refused = None, 0, []
-    for refund, of in stage.read_refunds():
-        refunded = refund.minor_units + (refunded if payment_id == refund.payment_id else 0)
-        payment_id = refund.payment_id
-        reason = _find_refund_fault(refund, of, refunded)
-        if reason:
-            report.refuse(refund.number, str(refund.id), f"the refund: {reason}")
-            refused.append(refund.number)
-            refunded -= refund.minor_units
-        elif of.outcome == Outcome.RECORDED:
-            used.add(refund.method_id)
-        report.refunds[Outcome.REFUSED if reason else of.outcome or Outcome.REFUSED] += 1
+    refunds = stage.read_refunds()
+    while batch := list(itertools.islice(refunds, BATCH)):
+        # What a payment has that is there is not compared.
+        new = [refund.id for refund, of in batch if of.outcome == Outcome.RECORDED]
+        taken = imports.find_taken_refunds(new) if new else set()
+        for refund, of in batch:
+            refunded = refund.minor_units + (refunded if payment_id == refund.payment_id else 0)
+            payment_id = refund.payment_id
+            reason = _find_refund_fault(refund, of, refunded, refund.id in taken)
+            if reason:
+                report.refuse(refund.number, str(refund.id), f"the refund: {reason}")
+                refused.append(refund.number)
+                refunded -= refund.minor_units
+            elif of.outcome == Outcome.RECORDED:
+                used.add(refund.method_id)
+            report.refunds[Outcome.REFUSED if reason else of.outcome or Outcome.REFUSED] += 1
     stage.remove_refunds(refused)
     return used
 
 
-def _find_refund_fault(refund: StagedRefund, of: RefundedPayment, refunded: int) -> str | None:
-    """Return why a refund cannot be recorded, None if it can; `refunded` is what it and those before add up to."""
+def _find_refund_fault(refund: StagedRefund, of: RefundedPayment, refunded: int, is_taken: bool) -> str | None:
+    """Return why a refund cannot be recorded, None if it can.
+
+    `refunded` is what it and those before add up to; `is_taken` says whether a refund of another payment has its id.
+    """
     if of.outcome in (None, Outcome.REFUSED):
         return "its payment is not in the source, or was refused"
     if of.is_repeated:
         return "an earlier refund has the same id"
+    if is_taken:
+        return "a refund of another payment is there with this id"
     if refund.currency_id != of.currency_id:
         return "it has another currency than its payment"
     return "more is refunded than was paid" if refunded > of.minor_units else None

@@ -17,7 +17,8 @@ CREATE TABLE payment (
     minor_units INTEGER, tip INTEGER, created_at TEXT, user_id TEXT, source TEXT, outcome TEXT
 );
 CREATE TABLE ticket (
-    number INTEGER, payment_id TEXT, ticket_id TEXT, share INTEGER, PRIMARY KEY (payment_id, ticket_id)
+    number INTEGER, payment_number INTEGER, payment_id TEXT, ticket_id TEXT, share INTEGER,
+    PRIMARY KEY (payment_id, ticket_id)
 ) WITHOUT ROWID;
 CREATE TABLE refund (
     number INTEGER PRIMARY KEY, id TEXT, payment_id TEXT, method_id TEXT, currency_id TEXT, minor_units INTEGER,
@@ -35,6 +36,10 @@ WHERE {column} IS NOT NULL AND number NOT IN (
     SELECT min(number) FROM payment WHERE {column} IS NOT NULL GROUP BY {column}
 )
 """
+# The payment of a ticket has its id and, where the ticket stands beside its payment, the number of that row too.
+LOST_TICKET = "payment_id NOT IN (SELECT id FROM payment) OR payment_number NOT IN (SELECT number FROM payment)"
+# Where the digits of an id are between its hyphens, and how many.
+UUID_GROUPS = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
 DROP = (
     "UPDATE payment SET source = json_set(coalesce(source, '{}'), '$.transaction_id', transaction_id), "
     "transaction_id = NULL WHERE"
@@ -146,11 +151,15 @@ class Stage:
             f"INSERT INTO payment ({READ}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", payment.store()
         )
 
-    def add_ticket(self, number: int, payment_id: UUID, ticket_id: str, share: int | None = None) -> bool:
-        """Add a ticket of a payment, and tell whether it is not there yet."""
-        added = self.connection.execute(
-            "INSERT OR IGNORE INTO ticket VALUES (?, ?, ?, ?)", (number, payment_id.hex, ticket_id, share)
-        )
+    def add_ticket(
+        self, number: int, payment_id: UUID, ticket_id: str, share: int | None = None, payment_number: int | None = None
+    ) -> bool:
+        """Add a ticket of a payment, and tell whether it is not there yet.
+
+        `payment_number` is the number of the payment, None where the source names it by its id alone.
+        """
+        row = number, payment_number, payment_id.hex, ticket_id, share
+        added = self.connection.execute("INSERT OR IGNORE INTO ticket VALUES (?, ?, ?, ?, ?)", row)
         return added.rowcount == 1
 
     def add_refund(self, refund: StagedRefund) -> None:
@@ -184,9 +193,21 @@ class Stage:
         """Let payments have no transaction_id. What they had is kept with what else the source knows."""
         self.connection.executemany(f"{DROP} number = ?", ((number,) for number in numbers))
 
-    def settle(self, outcomes: Iterable[tuple[str, int]]) -> None:
-        """Note what became of payments, by their numbers."""
-        self.connection.executemany("UPDATE payment SET outcome = ? WHERE number = ?", outcomes)
+    def find_others_ids(self, limit: int) -> list[StagedPayment]:
+        """Return payments whose transaction_id is the id of another one that has its own id as such."""
+        id_of_other = " || '-' || ".join(f"substr(other.id, {start}, {length})" for start, length in UUID_GROUPS)
+        rows = self.connection.execute(
+            f"SELECT {READ} FROM payment WHERE outcome IS NULL AND EXISTS ("
+            "SELECT 1 FROM payment AS other WHERE other.id = replace(payment.transaction_id, '-', '') "
+            f"AND {id_of_other} = payment.transaction_id AND other.transaction_id IS NULL AND other.outcome IS NULL) "
+            "ORDER BY number LIMIT ?",
+            (limit,),
+        )
+        return [StagedPayment.load(row) for row in rows]
+
+    def settle(self, number: int, outcome: str) -> None:
+        """Note what became of a payment, by its number."""
+        self.connection.execute("UPDATE payment SET outcome = ? WHERE number = ?", (outcome, number))
 
     def iterate(self, size: int) -> Iterator[list[StagedPayment]]:
         """Yield the payments of which nothing became yet in batches, in the order of their ids."""
@@ -199,6 +220,13 @@ class Stage:
                 return
             last = rows[-1][1]
             yield [StagedPayment.load(row) for row in rows]
+
+    def read_others(self) -> Iterator[StagedPayment]:
+        """Yield the payments of which nothing became yet, in the order of the source, which is faster."""
+        yield from map(
+            StagedPayment.load,
+            self.connection.execute(f"SELECT {READ} FROM payment WHERE outcome IS NULL ORDER BY number"),
+        )
 
     def index(self) -> None:
         """Make reading in the order of ids fast. Call it when everything is added."""
@@ -244,12 +272,16 @@ class Stage:
             refunds.setdefault(refund.payment_id, []).append(new)
         return refunds
 
-    def find_lost_tickets(self) -> Iterator[tuple[int, str, str]]:
-        """Yield the tickets whose payment is not staged: their number, the payment's id and the ticket's."""
+    def find_lost_tickets(self) -> Iterator[tuple[int, bool, str, str]]:
+        """Yield the tickets whose payment is not staged: their number, whether it is theirs alone, and both ids."""
         yield from self.connection.execute(
-            "SELECT number, payment_id, ticket_id FROM ticket WHERE payment_id NOT IN (SELECT id FROM payment) "
+            f"SELECT number, payment_number IS NULL, payment_id, ticket_id FROM ticket WHERE {LOST_TICKET} "
             "ORDER BY number"
         )
+
+    def remove_lost_tickets(self) -> None:
+        """Remove the tickets whose payment is not staged."""
+        self.connection.execute(f"DELETE FROM ticket WHERE {LOST_TICKET}")
 
     def count_tickets(self) -> dict[str, int]:
         """Return how many tickets the payments of each outcome have, those without one as recorded."""

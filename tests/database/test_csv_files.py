@@ -257,18 +257,82 @@ def test_refunds_that_cannot_be_are_refused(run, app, rows, verify):
         f"{headings}R-1,{day},10,EUR,Cash,,\n"
         f"r-1,{day},6,EUR,Cash,R-1,soup\nr-2,{day},5,EUR,Cash,R-1,\nr-3,{day},4,EUR,Credit Card,R-1,\n"
         f"r-4,{day},1,USD,Cash,R-1,\nr-5,{day},1,EUR,Cash,R-2,\nr-6,{day},0,EUR,Cash,R-1,\n"
+        f"r-7,{day},1,EUR,Cash,R-1,so\0up\n"
     )
     assert result.refused == {
         4: "the refund: more is refunded than was paid",
         6: "the refund: it has another currency than its payment",
         7: "the refund: its payment is not in the source, or was refused",
         8: "the refund: the amount is zero",
+        9: "the refund: the reason is no text of up to 255 characters",
     }
     assert "1 recorded; tickets: 0, refunds: 2" in result.output
     carried = rows.all("SELECT minor_units FROM posting WHERE kind = 'carried' ORDER BY minor_units")
     assert carried == [(-400,), (400,)]
     assert rows.all("SELECT refunded_units FROM payment") == [(1000,)]
     verify()
+
+
+def test_a_refund_with_the_id_of_another_is_refused(run, client, add_payment, rows, verify):
+    payment_id = add_payment(amount=Decimal("5.00"))
+    refund_id = client.post(f"/payments/{payment_id}/refunds", json={"amount": Decimal("1.00")}).json["id"]
+    headings = "id,time,amount,currency,method,refund_of\n"
+    day = "2026-01-01T12:00:00Z"
+    content = (
+        f"{headings}R-1,{day},10,EUR,Cash,\n{refund_id},{day},2,EUR,Cash,R-1\nr-2,{day},3,EUR,Cash,R-1\n"
+        f"r-2,{day},4,EUR,Cash,R-1\nR-1,{day},1,EUR,Cash,R-1\n"
+    )
+    result = run(content)
+    assert result.refused == {
+        3: "the refund: a refund of another payment is there with this id",
+        5: "the refund: an earlier refund has the same id",
+    }
+    assert "1 recorded; tickets: 0, refunds: 2" in result.output
+    assert rows.all("SELECT minor_units FROM refund ORDER BY minor_units") == [(100,), (100,), (300,)]
+    verify()
+    assert run(content).refused == {5: "the refund: an earlier refund has the same id"}
+
+
+def test_an_id_is_the_transaction_id_of_one_payment_alone(run, client, add_payment, rows, verify):
+    first, second, third, fourth, fifth, sixth = (f"f47ac10b-58cc-4372-a567-0e02b2c3d47{digit}" for digit in range(6))
+    for payment_id in (first, sixth):
+        add_payment(transaction_id=payment_id)
+    day = "2026-01-01T12:00:00Z"
+    result = run(
+        f"id,time,amount,currency,method,transaction_id,ticket\n{first},{day},1,EUR,Cash,,t-1\n"
+        f"{second},{day},2,EUR,Cash,,\n{fourth},{day},4,EUR,Cash,{third},\n{third},{day},3,EUR,Cash,{second},\n"
+        f"{fifth},{day},5,EUR,Cash,{first},\n{sixth},{day},6,EUR,Cash,{fifth},\n"
+    )
+    assert result.refused == dict.fromkeys([2, 7], "another payment here has its id as transaction id")
+    assert "assumed: 2 payments with another one's id as transaction id have their own id as such" in result.output
+    for payment_id in (second, third, fourth, fifth):
+        assert client.get(f"/payments/{payment_id}").json["transaction_id"] == payment_id
+    assert rows.all("SELECT * FROM ticket_payment") == []
+    verify()
+
+
+def test_a_repeated_payment_brings_no_tickets(run, rows, verify):
+    day = "2026-01-01T12:00:00Z"
+    result = run(
+        f"id,time,amount,currency,method,ticket,share\nR-1,{day},10,EUR,Cash,t-1,10\nR-2,{day},5,EUR,Cash,t-1,\n"
+        f"R-1,{day},10,EUR,Cash,t-2,7\nR-1,{day},10,EUR,Cash,t-3,3\n"
+    )
+    lost = "the payment of ticket {!r} is not in the source, or was refused"
+    assert [(row["row"], row["why"]) for row in result.listed if row["what"] == "refused"] == [
+        ("4", "an earlier row has the same id"), ("4", lost.format("t-2")), ("5", lost.format("t-3")),
+    ]
+    assert "1 refused; tickets: 2, refunds: 0" in result.output
+    assert set(rows.all("SELECT ticket_id, share_units FROM ticket_payment")) == {("t-1", 1000), ("t-1", None)}
+    verify()
+
+
+def test_a_method_that_was_renamed_is_not_added_again(run, app, rows):
+    assert run(f"{HEADINGS}2026-01-01,1,EUR,Bar,R-1,,\n").exit_code == 0
+    assert app.test_cli_runner().invoke(args=["methods", "rename", "Bar", "Drawer"]).exit_code == 0
+    result = run(f"{HEADINGS}2026-01-01,1,EUR,Bar,R-1,,\n2026-01-01,2,EUR,Bar,R-2,,\n")
+    assert result.exit_code == 0, result.output
+    assert "1 there before" in result.output
+    assert {line["method"] for line in export(app)} == {"Drawer"}
 
 
 def test_an_export_has_what_was_imported(run, app, client, other_app):
