@@ -5,6 +5,8 @@ from decimal import Decimal
 MAX_MINOR_UNITS = 2**63 - 1
 # 10**18 minor units still fit into a BIGINT, so every amount can have a digit before the point.
 MAX_DECIMALS = 18
+# All bitcoin that can exist.
+MAX_SAT = 2_100_000_000_000_000
 
 
 class InvalidAmount(ValueError):
@@ -25,6 +27,13 @@ def to_minor_units(amount: Decimal, currency: str, decimals: int) -> int:
     if minor_units > MAX_MINOR_UNITS:
         raise InvalidAmount(f"The largest amount in {currency} is {format_amount(MAX_MINOR_UNITS, decimals)}.")
     return minor_units
+
+
+def to_positive_minor_units(amount: Decimal, currency: str, decimals: int) -> int:
+    """Convert an amount as `to_minor_units` does; zero raises `InvalidAmount` too."""
+    if not amount:
+        raise InvalidAmount("Must be more than zero.")
+    return to_minor_units(amount, currency, decimals)
 
 
 def format_amount(minor_units: int, decimals: int) -> str:

@@ -11,8 +11,9 @@ from . import database, store
 from .errors import BackendFault, Invalid, Unavailable
 from .lightning import Backend, Offer
 from .lightning.bolt11 import read_invoice
+from .money import MAX_SAT
 from .store.history import Caller
-from .store.lightning_invoices import MAX_SAT, MSAT_PER_SAT, StoredInvoice, StoredState
+from .store.lightning_invoices import MSAT_PER_SAT, StoredInvoice, StoredState
 
 # The node takes money for longer than the invoice is offered: LNbits fails an invoice for good that was paid in time
 # while LNbits was down, if it is up again only after the expiry.

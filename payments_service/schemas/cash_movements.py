@@ -3,13 +3,11 @@ from decimal import Decimal
 
 from marshmallow import Schema, fields, validate
 
-from .closings import MAX_NUMBER
 from .currencies import EUR
-from .fields import MAX_INTEGER_DIGITS, Amount, Id, PageSize, Text, not_blank
+from .fields import MAX_NUMBER, MAX_REASON_LENGTH, Amount, AmountInBody, Id, PageSize, Text, not_blank
 from .methods import CASH
 from .responses import ResponseSchema
 
-MAX_REASON_LENGTH = 255
 KINDS = ["paid_in", "paid_out"]
 
 CASH_MOVEMENT_INPUT_EXAMPLE = {
@@ -37,14 +35,11 @@ class CashMovementInputSchema(Schema):
     )
     method_id = Id(required=True, metadata={"description": "A method that is cash", "example": CASH})
     currency_id = Id(required=True, metadata={"example": EUR})
-    amount = Amount(
+    amount = AmountInBody(
+        "More than zero, with no more decimals than the currency has",
+        above_zero=True,
         required=True,
-        metadata={
-            "description": "More than zero, with no more decimals than the currency has",
-            "exclusiveMinimum": 0,
-            "exclusiveMaximum": 10**MAX_INTEGER_DIGITS,
-            "example": CASH_MOVEMENT_INPUT_EXAMPLE["amount"],
-        },
+        metadata={"example": CASH_MOVEMENT_INPUT_EXAMPLE["amount"]},
     )
     reason = Text(
         required=True,

@@ -5,14 +5,12 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from .currencies import EUR
-from .fields import MAX_INTEGER_DIGITS, Amount, Id, NumberedList, PageSize
+from .fields import MAX_NUMBER, Amount, AmountInBody, Id, NumberedList, PageSize
 from .methods import CASH
 from .payments import PAYMENT_EXAMPLE
 from .responses import ResponseSchema
 from .ticket_payments import TICKET_PAYMENT_EXAMPLE
 
-# What a BIGINT holds.
-MAX_NUMBER = 2**63 - 1
 # More than there are methods and currencies. So many fit into a body.
 MAX_COUNTS = 100
 
@@ -126,24 +124,16 @@ class CountSchema(Schema):
 
     method_id = Id(required=True, metadata={"example": CASH})
     currency_id = Id(required=True, metadata={"example": EUR})
-    counted = Amount(
+    counted = AmountInBody(
+        "What is there, with no more decimals than the currency has",
         required=True,
-        metadata={
-            "description": "What is there, with no more decimals than the currency has",
-            "minimum": 0,
-            "exclusiveMaximum": 10**MAX_INTEGER_DIGITS,
-            "example": COUNT_EXAMPLE["counted"],
-        },
+        metadata={"example": COUNT_EXAMPLE["counted"]},
     )
-    remaining = Amount(
+    remaining = AmountInBody(
+        "What of it stays in the drawer, if it is cash: all, if it is absent or null",
         # Callable, so that the document shows no default, which generated clients would send.
         load_default=lambda: None,
         allow_none=True,
-        metadata={
-            "description": "What of it stays in the drawer, if it is cash: all, if it is absent or null",
-            "minimum": 0,
-            "exclusiveMaximum": 10**MAX_INTEGER_DIGITS,
-        },
     )
 
 

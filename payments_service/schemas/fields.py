@@ -16,7 +16,10 @@ MAX_TRANSACTION_ID_LENGTH = 2000
 # An index of PostgreSQL holds no more than 2,692.
 MAX_TRANSACTION_ID_BYTES = 2690
 MAX_TICKET_ID_LENGTH = 255
+MAX_REASON_LENGTH = 255
 MAX_PAGE_SIZE = 1000
+# What a BIGINT holds.
+MAX_NUMBER = 2**63 - 1
 
 # RFC 3339, section 5.6, and what other programs write in its place: no seconds if they are zero (Java), a blank for the
 # T (Python), an offset without its colon or its minutes (Java, PostgreSQL). 60 is a leap second.
@@ -79,6 +82,15 @@ class Amount(fields.Decimal):
             raise self.make_error("too_large")
         # The copy is without the sign of -0.
         return EXACT.normalize(value.copy_abs())
+
+
+class AmountInBody(Amount):
+    """An exact amount in a body. The API document has its bounds; the store rejects zero where it is not allowed."""
+
+    def __init__(self, description: str, *, above_zero: bool = False, **kwargs: Any) -> None:
+        bounds = {"exclusiveMinimum" if above_zero else "minimum": 0, "exclusiveMaximum": 10**MAX_INTEGER_DIGITS}
+        metadata = {"description": description} | bounds | kwargs.pop("metadata", {})
+        super().__init__(metadata=metadata, **kwargs)
 
 
 class AmountInQuery(Amount):

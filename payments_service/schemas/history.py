@@ -5,13 +5,10 @@ import msgspec
 from marshmallow import Schema, fields, validate
 
 from ..store.history import Action
-from .fields import PageSize
+from .fields import MAX_NUMBER, PageSize
 from .payments import PAYMENT_EXAMPLE
 from .responses import ResponseSchema
 from .ticket_payments import TICKET_PAYMENT_EXAMPLE
-
-# What a BIGINT holds.
-MAX_ENTRY_ID = 2**63 - 1
 
 HISTORY_EXAMPLE = [
     {
@@ -43,7 +40,7 @@ class HistoryQuerySchema(Schema):
 
     limit = PageSize()
     after = fields.Integer(
-        validate=validate.Range(0, MAX_ENTRY_ID),
+        validate=validate.Range(0, MAX_NUMBER),
         metadata={"description": "Only entries after this one, by the number that a Link header has"},
     )
 

@@ -3,17 +3,14 @@ from decimal import Decimal
 
 from marshmallow import Schema, fields, validate
 
+from ..money import MAX_SAT
 from .currencies import EUR
 from .fields import (
-    MAX_INTEGER_DIGITS, TICKET_ID_EXAMPLE, Amount, Id, PageSize, Text, TicketId, Timestamp, not_blank,
+    MAX_NUMBER, TICKET_ID_EXAMPLE, Amount, AmountInBody, Id, PageSize, Text, TicketId, Timestamp, not_blank,
 )
 from .payments import PAYMENT_EXAMPLE
 from .responses import ResponseSchema
 
-# What a BIGINT holds.
-MAX_NUMBER = 2**63 - 1
-# All bitcoin that can exist.
-MAX_SAT = 2_100_000_000_000_000
 # What phoenixd takes.
 MAX_MEMO_LENGTH = 128
 MAX_WAIT_SECONDS = 30
@@ -65,14 +62,11 @@ class LightningInvoiceInputSchema(Schema):
 
     ticket_id = TicketId(metadata={"description": "The ticket that it pays"})
     currency_id = Id(required=True, metadata={"example": EUR})
-    amount = Amount(
+    amount = AmountInBody(
+        "More than zero, with no more decimals than the currency has",
+        above_zero=True,
         required=True,
-        metadata={
-            "description": "More than zero, with no more decimals than the currency has",
-            "exclusiveMinimum": 0,
-            "exclusiveMaximum": 10**MAX_INTEGER_DIGITS,
-            "example": LIGHTNING_INVOICE_INPUT_EXAMPLE["amount"],
-        },
+        metadata={"example": LIGHTNING_INVOICE_INPUT_EXAMPLE["amount"]},
     )
     amount_sat = Satoshi(
         validate=validate.Range(1, MAX_SAT),

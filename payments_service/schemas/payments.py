@@ -6,7 +6,7 @@ from marshmallow import Schema, fields, post_load
 
 from .currencies import EUR
 from .fields import (
-    MAX_INTEGER_DIGITS, Amount, Id, NumberedList, PageSize, Text, TicketId, Timestamp, TransactionId, not_blank,
+    Amount, AmountInBody, Id, NumberedList, PageSize, Text, TicketId, Timestamp, TransactionId, not_blank,
 )
 from .methods import CASH, CREDIT_CARD
 from .responses import ResponseSchema
@@ -42,12 +42,11 @@ PAYMENT_UPDATED_EXAMPLE = "Payment updated successfully"
 MAX_TICKETS = 200
 
 
-class OptionalAmount(Amount):
+class OptionalAmount(AmountInBody):
     """An amount that may be left out. It gets no default, which generated clients would send."""
 
     def __init__(self, description: str) -> None:
-        metadata = {"description": description, "minimum": 0, "exclusiveMaximum": 10**MAX_INTEGER_DIGITS}
-        super().__init__(allow_none=True, metadata=metadata)
+        super().__init__(description, allow_none=True)
 
 
 class ShareSchema(Schema):
@@ -84,14 +83,10 @@ class PaymentFieldsSchema(Schema):
             "example": NEW_PAYMENT_EXAMPLE["transaction_id"],
         },
     )
-    amount = Amount(
+    amount = AmountInBody(
+        "With no more decimals than the currency has",
         required=True,
-        metadata={
-            "description": "With no more decimals than the currency has",
-            "minimum": 0,
-            "exclusiveMaximum": 10**MAX_INTEGER_DIGITS,
-            "example": NEW_PAYMENT_EXAMPLE["amount"],
-        },
+        metadata={"example": NEW_PAYMENT_EXAMPLE["amount"]},
     )
     tip = OptionalAmount("What of the amount is a tip; a change without it keeps the tip")
 

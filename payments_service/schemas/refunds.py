@@ -5,8 +5,9 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from ..text import is_blank
-from .cash_movements import MAX_REASON_LENGTH
-from .fields import MAX_INTEGER_DIGITS, TICKET_ID_EXAMPLE, Amount, Id, PageSize, Text, TicketId, TransactionId
+from .fields import (
+    MAX_REASON_LENGTH, TICKET_ID_EXAMPLE, Amount, AmountInBody, Id, PageSize, Text, TicketId, TransactionId,
+)
 from .methods import CASH
 from .payments import PAYMENT_EXAMPLE
 from .responses import ResponseSchema
@@ -39,14 +40,11 @@ class Reason(Text):
 class RefundInputSchema(Schema):
     """A refund to record."""
 
-    amount = Amount(
+    amount = AmountInBody(
+        "More than zero, and no more than was paid and is not refunded yet",
+        above_zero=True,
         required=True,
-        metadata={
-            "description": "More than zero, and no more than was paid and is not refunded yet",
-            "exclusiveMinimum": 0,
-            "exclusiveMaximum": 10**MAX_INTEGER_DIGITS,
-            "example": REFUND_INPUT_EXAMPLE["amount"],
-        },
+        metadata={"example": REFUND_INPUT_EXAMPLE["amount"]},
     )
     # Callable, so that the document shows no default, which generated clients would send.
     reason = Reason(

@@ -9,7 +9,7 @@ from ..codec import exact_number
 from ..database import write
 from ..errors import Invalid
 from ..models import CashMovement, Currency
-from ..money import InvalidAmount, format_amount, to_minor_units
+from ..money import InvalidAmount, format_amount, to_positive_minor_units
 from ..text import INVISIBLE_END, has_invisible_end
 from . import currencies, history, ids, methods
 from .history import Action, Caller
@@ -17,7 +17,6 @@ from .pages import Page, iterate_rows
 from .postings import Change, Kind
 
 NOT_CASH = "This payment method is not cash: only cash is paid in and out."
-NO_AMOUNT = "Must be more than zero."
 
 
 @write()
@@ -58,12 +57,10 @@ def _check_fields(method_id: UUID, currency_id: UUID, amount: Decimal, reason: s
     minor_units = decimals = 0
     if currency is None:
         invalid["currency_id"] = currencies.NO_CURRENCY
-    elif not amount:
-        invalid["amount"] = NO_AMOUNT
     else:
         decimals = currency["decimals"]
         try:
-            minor_units = to_minor_units(amount, currency["acronym"], decimals)
+            minor_units = to_positive_minor_units(amount, currency["acronym"], decimals)
         except InvalidAmount as error:
             invalid["amount"] = str(error)
     if invalid:

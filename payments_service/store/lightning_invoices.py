@@ -16,20 +16,17 @@ from ..codec import exact_number
 from ..database import RetryWrite, current, placeholder, prepared, write
 from ..errors import BackendFault, Conflict, Invalid, NotFound, TransactionIdTaken
 from ..models import Currency, LightningInvoice, Payment, TicketPayment
-from ..money import InvalidAmount, format_amount, to_minor_units
+from ..money import MAX_SAT, InvalidAmount, format_amount, to_positive_minor_units
 from ..text import INVISIBLE_END, has_invisible_end
 from . import currencies, methods, payments, ticket_payments
 from .history import Caller
 from .pages import Page, iterate_rows
 
 MSAT_PER_SAT = 1000
-# All bitcoin that can exist.
-MAX_SAT = 2_100_000_000_000_000
 
 NO_INVOICE = "There is no Lightning invoice with this id."
 NOT_MADE = "The Lightning node has not made this invoice yet: send the same PUT again."
 OTHER_CONTENT = "Another invoice has this id, with other values: make a new id for each invoice."
-NO_AMOUNT = "Must be more than zero."
 TOO_MUCH = "Is more bitcoin than can exist."
 OTHER_SAT = "An amount in this currency is a number of satoshi already: send the same number, or none."
 
@@ -244,11 +241,9 @@ def _check_fields(
     currency = currencies.by_id.first_dict(id=currency_id)
     if currency is None:
         invalid["currency_id"] = currencies.NO_CURRENCY
-    elif not amount:
-        invalid["amount"] = NO_AMOUNT
     else:
         try:
-            minor_units = to_minor_units(amount, currency["acronym"], currency["decimals"])
+            minor_units = to_positive_minor_units(amount, currency["acronym"], currency["decimals"])
         except InvalidAmount as error:
             invalid["amount"] = str(error)
         if currency_id == currencies.BITCOIN_ID:

@@ -11,7 +11,7 @@ from ..codec import exact_number
 from ..database import write
 from ..errors import Conflict, Invalid, NotFound
 from ..models import Payment, Refund, TicketPayment
-from ..money import InvalidAmount, format_amount, to_minor_units
+from ..money import InvalidAmount, format_amount, to_positive_minor_units
 from ..text import INVISIBLE_END, has_invisible_end
 from . import history, ids, methods, payments
 from .history import Action, Caller
@@ -20,7 +20,6 @@ from .payments import StoredPayment
 from .postings import Change, Kind
 
 NO_REFUND = "This payment has no refund with this id."
-NO_AMOUNT = "Must be more than zero."
 NOT_LINKED = "This payment is not linked to this ticket."
 
 
@@ -115,9 +114,7 @@ def _check_fields(payment: StoredPayment, amount: Decimal, method_id: UUID, text
             invalid["ticket_id"] = NOT_LINKED
     minor_units = 0
     try:
-        minor_units = to_minor_units(amount, payment.acronym, payment.decimals)
-        if not minor_units:
-            invalid["amount"] = NO_AMOUNT
+        minor_units = to_positive_minor_units(amount, payment.acronym, payment.decimals)
     except InvalidAmount as error:
         invalid["amount"] = str(error)
     if invalid:

@@ -14,6 +14,7 @@ from uuid import UUID
 from ..codec import encode
 from ..errors import UnusableFile
 from ..money import InvalidAmount, to_minor_units
+from ..schemas.fields import MAX_REASON_LENGTH
 from ..store.exports import Line
 from ..text import rearm
 from ..tokens.claims import MAX_USER_LENGTH, is_valid_user
@@ -30,7 +31,6 @@ COLUMNS = list(Line._fields)
 DELIMITERS = [",", ";", "\t", "|"]
 # What a line with a further ticket of the same payment repeats.
 OF_PAYMENT = ["id", *REQUIRED, "tip", "transaction_id", "user"]
-MAX_REASON_LENGTH = 255
 MAX_HEADINGS_LENGTH = 2**17
 # Workbooks are ZIP files.
 WORKBOOK = b"PK\x03\x04"

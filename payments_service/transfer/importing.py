@@ -15,6 +15,7 @@ from ..database.locks import is_open_elsewhere
 from ..database.sqlite import Sqlite
 from ..errors import Invalid, UnusableDatabase, UnusableFile
 from ..money import MAX_MINOR_UNITS, format_amount
+from ..schemas.fields import MAX_TICKET_ID_LENGTH, MAX_TRANSACTION_ID_BYTES, MAX_TRANSACTION_ID_LENGTH
 from ..store import currencies, ids, imports, methods
 from ..store.clock import TOLERANCE
 from ..store.history import Caller
@@ -26,8 +27,6 @@ from .staging import RefundedPayment, Stage, StagedPayment, StagedRefund
 # Ids that are no UUIDs become UUIDs of version 5 in this namespace, the same in each import.
 UUID_TEXT = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 NAMESPACE = UUID("5b1d0c57-6d0a-4f0e-9f0c-0f2c1f7c4217")
-MAX_TRANSACTION_ID_LENGTH, MAX_TRANSACTION_ID_BYTES = 2000, 2690
-MAX_TICKET_ID_LENGTH = 255
 # More are not methods but something else, in the wrong column.
 MAX_NEW_METHODS = 100
 # Payments that are checked and recorded at once.
