@@ -4,7 +4,6 @@ import itertools
 import os
 import shutil
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from .support.postgresql import PostgresqlDatabases, PostgresqlServer
 from .support.project import PROJECT
 from .support.rows import Rows, stored
 from .support.server import Server
+from .support.serving import serving
 from .support.tokens import SECRET, make_token
 
 
@@ -205,6 +205,17 @@ def link(client: FlaskClient) -> Callable[[str, str], None]:
 
 
 @pytest.fixture
+def verify(app: Flask) -> Callable[[], None]:
+    """Check that the command `verify` finds nothing."""
+
+    def verify() -> None:
+        result = app.test_cli_runner().invoke(args=["verify"])
+        assert result.exit_code == 0, result.output
+
+    return verify
+
+
+@pytest.fixture
 def insert_payments(app: Flask, rows: Rows) -> Callable[..., None]:
     """Insert payments into the database without the service, each with the given columns changed."""
 
@@ -305,11 +316,7 @@ def serve() -> Iterator[Callable[..., str]]:
     with contextlib.ExitStack() as started:
 
         def serve(application: Any, threaded: bool = False) -> str:
-            server = started.enter_context(make_server("127.0.0.1", 0, application, threaded=threaded))
-            thread = threading.Thread(target=server.serve_forever, args=[1 / 100])
-            thread.start()
-            started.callback(thread.join)
-            started.callback(server.shutdown)
+            server = started.enter_context(serving(make_server("127.0.0.1", 0, application, threaded=threaded)))
             return f"http://127.0.0.1:{server.port}"
 
         yield serve

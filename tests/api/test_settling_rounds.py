@@ -223,14 +223,14 @@ def test_the_ids_of_a_new_installation_are_those_in_the_code(client):
     assert acronyms[str(BITCOIN_ID)] == "BTC"
 
 
-def test_it_can_be_refunded_and_verified_like_any_other(app, client, node, offer, settle, read):
+def test_it_can_be_refunded_and_verified_like_any_other(client, node, offer, settle, read, verify):
     invoice = offer()
     node.pay(invoice["payment_hash"])
     settle()
     payment_id = read(invoice)["payment_id"]
     assert refund(client, payment_id, "12.40", method_id=CASH).status_code == 201
     close(client)
-    assert app.test_cli_runner().invoke(args=["verify"]).exit_code == 0
+    verify()
 
 
 def test_a_paid_invoice_without_its_payment_is_named(app, node, offer, settle, rows):
@@ -244,14 +244,14 @@ def test_a_paid_invoice_without_its_payment_is_named(app, node, offer, settle, r
     assert f"Lightning invoice {invoice['id']}" in result.output
 
 
-def test_a_deleted_payment_is_not_recorded_again(app, client, node, offer, settle, read):
+def test_a_deleted_payment_is_not_recorded_again(client, node, offer, settle, read, verify):
     invoice = offer(ticket_id=None)
     node.pay(invoice["payment_hash"])
     settle()
     assert client.delete(f"/payments/{read(invoice)['payment_id']}").status_code == 204
     assert settle() == 0
     assert client.get("/payments").status_code == 204
-    assert app.test_cli_runner().invoke(args=["verify"]).exit_code == 0
+    verify()
 
 
 @on_one_engine

@@ -34,17 +34,6 @@ def run(app, tmp_path):
     return run
 
 
-@pytest.fixture
-def verify(app):
-    """Check that verify finds nothing."""
-
-    def verify():
-        result = app.test_cli_runner().invoke(args=["verify"])
-        assert result.exit_code == 0, result.output
-
-    return verify
-
-
 def export(app):
     """Return the lines of an export."""
     result = app.test_cli_runner().invoke(args=["export", "csv"])

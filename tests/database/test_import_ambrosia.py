@@ -49,17 +49,6 @@ def run(app, tmp_path):
     return run
 
 
-@pytest.fixture
-def verify(app):
-    """Check that verify finds nothing."""
-
-    def verify():
-        result = app.test_cli_runner().invoke(args=["verify"])
-        assert result.exit_code == 0, result.output
-
-    return verify
-
-
 def sums(result):
     """Return the lines of the report's table, without the names of its columns."""
     lines = result.output.splitlines()

@@ -2,19 +2,13 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from ..support.engines import on_one_engine
+from ..support.examples import same_examples
 from ..support.payments import BTC, CASH, EUR
 
-# A test uses one database for all its examples, which are the same in each run.
-many = settings(
-    max_examples=200,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+many = settings(same_examples, max_examples=200)
 DECIMALS = {EUR: 2, BTC: 8, "JPY": 0}
 
 

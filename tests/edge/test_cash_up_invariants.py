@@ -4,23 +4,17 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from payments_service import store
 
 from ..support.clients import client_of
 from ..support.closings import CLOSINGS, MOVEMENTS, NEXT
+from ..support.examples import same_examples
 from ..support.payments import BTC, CASH, CREDIT_CARD, EUR, payment
 from ..support.tokens import make_token
 
-# A test uses one database for all its examples, which are the same in each run.
-some = settings(
-    max_examples=25,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+some = settings(same_examples, max_examples=25)
 DECIMALS = {EUR: 2, BTC: 8}
 USERS = [7, 8, None]
 

@@ -3,20 +3,14 @@ from collections import Counter
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
+from ..support.examples import same_examples
 from ..support.history import steps
 from ..support.payments import CASH, CREDIT_CARD, EUR, payment
 from ..support.tickets import LINKS, balance
 
-# A test uses one database for all its examples, which are the same in each run.
-some = settings(
-    max_examples=25,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+some = settings(same_examples, max_examples=25)
 TICKETS = ["a", "b", "c"]
 
 choices, methods, tickets = st.integers(0), st.sampled_from([CASH, CREDIT_CARD]), st.sampled_from(TICKETS)

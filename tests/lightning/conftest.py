@@ -1,6 +1,5 @@
 """Fixtures: a real LNbits, its price source, and services that use it"""
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
@@ -9,6 +8,7 @@ from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
 from ..support.server import Server
+from ..support.serving import serving
 from .lnbits import INSTALLED, Lnbits
 
 
@@ -30,11 +30,7 @@ def lnbits(tmp_path_factory: pytest.TempPathFactory, prices: dict[str, str]) -> 
         return Response(f'{{"rates": {{"median": {price}}}}}') if price else Response("{}", 404)
 
     with contextlib.ExitStack() as started:
-        source = started.enter_context(make_server("127.0.0.1", 0, quote))
-        thread = threading.Thread(target=source.serve_forever, args=[1 / 100])
-        thread.start()
-        started.callback(thread.join)
-        started.callback(source.shutdown)
+        source = started.enter_context(serving(make_server("127.0.0.1", 0, quote)))
         server = Lnbits(tmp_path_factory.mktemp("lnbits"), f"http://127.0.0.1:{source.port}")
         server.start()
         started.callback(server.stop)

@@ -8,7 +8,6 @@ import random
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from ..support.migrating import migrate_new
 from ..support.postgresql import PostgresqlServer
 from ..support.project import PROJECT, environment
 from ..support.server import Server
+from ..support.serving import serving
 from ..support.tokens import SECRET, in_a_day, make_token
 
 # The token of schemathesis, and errors that the document cannot predict.
@@ -53,17 +53,9 @@ class GenerousNode(FakeLnbits):
 def serve_node() -> Iterator[dict[str, str]]:
     """Serve a node, and yield the settings that name it."""
     node = GenerousNode()
-    server = make_server("127.0.0.1", 0, node)
-    thread = threading.Thread(target=server.serve_forever, args=[1 / 100])
-    thread.start()
-    try:
-        yield {
-            "LIGHTNING": "lnbits", "LIGHTNING_URL": f"http://127.0.0.1:{server.port}", "LIGHTNING_KEY": node.key
-        }
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(make_server("127.0.0.1", 0, node)) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        yield {"LIGHTNING": "lnbits", "LIGHTNING_URL": url, "LIGHTNING_KEY": node.key}
 
 
 def fuzz(server: Server, folder: Path, examples: int, seed: int) -> str:

@@ -7,13 +7,13 @@ import os
 import queue
 import signal
 import subprocess
-import threading
 
 import pytest
 
 from ..support.browser import BROWSER, OPTIONS, RESOLVE
 from ..support.engines import on_sqlite
 from ..support.payments import ENCODER, payment
+from ..support.serving import serving
 from ..support.tokens import make_token
 from ..support.waiting import wait_until
 
@@ -116,16 +116,7 @@ class Site(http.server.ThreadingHTTPServer):
 def make_site():
     """Start sites, which are closed after the test."""
     with contextlib.ExitStack() as opened:
-
-        def make():
-            site = opened.enter_context(Site())
-            thread = threading.Thread(target=site.serve_forever, args=[1 / 100])
-            thread.start()
-            opened.callback(thread.join)
-            opened.callback(site.shutdown)
-            return site
-
-        yield make
+        yield lambda: opened.enter_context(serving(Site()))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 import http.server
 import os
 import socket
-import threading
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -15,6 +14,7 @@ from ..support.engines import on_postgresql, on_sqlite
 from ..support.migrating import migrate
 from ..support.payments import payment
 from ..support.rows import stored
+from ..support.serving import serving
 from ..support.tampering import without_triggers
 from ..support.tokens import SECRET, make_token
 
@@ -197,12 +197,8 @@ def test_a_port_that_another_program_has_is_a_fault(findings, body):
             self.end_headers()
             self.wfile.write(body)
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as other:
-        thread = threading.Thread(target=other.serve_forever)
-        thread.start()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as other:
         code, found = findings(PORT=other.server_address[1])
-        other.shutdown()
-        thread.join()
     assert code == 1
     assert "another program" in found["port"][0][1]
 

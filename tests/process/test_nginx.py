@@ -7,7 +7,6 @@ import re
 import shutil
 import socket
 import ssl
-import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from ..support.engines import on_postgresql, on_sqlite
 from ..support.nginx import NGINX, SITE, Nginx, example, free_port
 from ..support.payments import CASH, ENCODER, EUR, payment
 from ..support.recorder import Recorder
+from ..support.serving import serving
 from ..support.tokens import make_token
 from ..support.waiting import wait_until
 
@@ -55,16 +55,7 @@ def nginx(start_nginx):
 def record():
     """Start recorders."""
     with contextlib.ExitStack() as started:
-
-        def start():
-            recorder = started.enter_context(Recorder())
-            thread = threading.Thread(target=recorder.serve_forever, args=[1 / 100])
-            thread.start()
-            started.callback(thread.join)
-            started.callback(recorder.shutdown)
-            return recorder
-
-        yield start
+        yield lambda: started.enter_context(serving(Recorder()))
 
 
 @pytest.fixture

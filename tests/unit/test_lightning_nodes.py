@@ -1,5 +1,4 @@
 """What the service asks of LNbits and phoenixd, and what it makes of their answers"""
-import contextlib
 import socket
 import threading
 import time
@@ -15,6 +14,7 @@ from payments_service.lightning.bolt11 import read_invoice
 
 from ..support.fake_lnbits import FakeLnbits
 from ..support.fake_phoenixd import FakePhoenixd
+from ..support.serving import serving
 
 FAKES = {"lnbits": FakeLnbits, "phoenixd": FakePhoenixd}
 ID = "01950000-0000-7000-8000-0000000000aa"
@@ -290,12 +290,7 @@ def test_a_proxy_of_the_environment_is_not_used(backend, monkeypatch):
 
 
 def test_an_untrusted_certificate_is_a_fault(name, fake):
-    with contextlib.ExitStack() as started:
-        server = started.enter_context(make_server("127.0.0.1", 0, fake, threaded=True, ssl_context="adhoc"))
-        thread = threading.Thread(target=server.serve_forever, args=[1 / 100])
-        thread.start()
-        started.callback(thread.join)
-        started.callback(server.shutdown)
+    with serving(make_server("127.0.0.1", 0, fake, threaded=True, ssl_context="adhoc")) as server:
         assert "no valid certificate" in backend_of(name, f"https://127.0.0.1:{server.port}", "key").check().fault
     assert not fake.calls
 
