@@ -64,7 +64,7 @@ def serve(app: flask.Flask) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    dispatcher = Dispatcher()
+    dispatcher = Dispatcher(lambda seconds: _send_and_receive(sockets, seconds))
     listeners = _listen(app, dispatcher, sockets)
     dispatcher.set_thread_count(app.config["THREADS"])
     settling = SettlingThread(app)
@@ -78,11 +78,11 @@ def serve(app: flask.Flask) -> None:
     database.check_beside(app)
     checked = monotonic()
     while not stopping.is_set():
-        # poll(): select() takes no more than 1,024 files.
-        wasyncore.loop(timeout=dispatcher.supervise(), use_poll=True, map=sockets, count=1)
+        dispatcher.supervise()
         if monotonic() - checked >= CHECK_SECONDS:
             checked = monotonic()
-            _close_overdue(sockets)
+            with dispatcher.loop_lock:
+                _close_overdue(sockets)
             database.watch(app)
     logger.info("Stopping")
     systemd.notify("STOPPING=1")
@@ -159,4 +159,11 @@ def _finish(dispatcher: Dispatcher, sockets: dict[int, Any]) -> None:
             break
         # A thread with a response that it cannot send at once pulls a trigger.
         triggers = {number: waker for number, waker in sockets.items() if isinstance(waker, trigger)}
-        wasyncore.loop(timeout=STOP_POLL_SECONDS, use_poll=True, map=unsent | triggers, count=1)
+        with dispatcher.loop_lock:
+            _send_and_receive(unsent | triggers, STOP_POLL_SECONDS)
+
+
+def _send_and_receive(sockets: dict[int, Any], seconds: float) -> None:
+    """Send and receive all that the sockets can, once one of them can or after some seconds."""
+    # poll(): select() takes no more than 1,024 files.
+    wasyncore.loop(timeout=seconds, use_poll=True, map=sockets, count=1)
