@@ -2,7 +2,7 @@
 import contextlib
 import itertools
 import select
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from time import monotonic
 from typing import Any, cast
@@ -261,11 +261,14 @@ class Postgresql(PooledPsycopg3Database):
         """
         return text.collate('"C"')
 
-    def select_json(self, query: peewee.ModelSelect, columns: Sequence[peewee.ColumnBase]) -> peewee.Select:
-        """Return a query for columns as one for a JSON array of their rows, which are arrays in no particular order."""
-        page = query.select(peewee.fn.json_build_array(*columns).alias("row")).alias("page")
-        rows = peewee.fn.COALESCE(peewee.fn.json_agg(page.c.row).cast("text"), "[]")
-        return peewee.Select([page], [rows])
+    def select_rows(self, query: peewee.ModelSelect, columns: Sequence[peewee.ColumnBase]) -> peewee.Select:
+        """Return a query for columns as one whose cursor `read_rows` reads; JSON takes PostgreSQL twice as long."""
+        return query.select(*columns)
+
+    def read_rows(self, cursor: Any, decode: Callable[[str], list[Any]]) -> list[Any]:
+        """Return the rows of a query of `select_rows`, in no particular order."""
+        rows: list[Any] = cursor.fetchall()
+        return rows
 
     def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> int:
         """Insert many rows of values as they are stored, and return how many were. Call it in a write transaction."""

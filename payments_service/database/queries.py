@@ -76,7 +76,7 @@ class prepared:
             query = self._build()
             text, parameters = database.get_sql_context().sql(query).query()
             selected = query.selected_columns if isinstance(query, peewee.ModelSelect) else []
-            self._sql[type(database)] = PreparedSql(
-                text, parameters, [column.unwrap().python_value for column in selected]
-            )
+            # A constant has no converter.
+            converters = [getattr(column.unwrap(), "python_value", lambda value: value) for column in selected]
+            self._sql[type(database)] = PreparedSql(text, parameters, converters)
         return self._sql[type(database)]

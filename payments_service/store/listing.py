@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from peewee import JOIN, SQL, Select, fn
+from peewee import JOIN, Select, Value, fn
 
 from ..codec import exact_number
 from ..database import current, placeholder, prepared
@@ -22,8 +22,8 @@ MAX_PAYMENTS_TO_SEARCH = 20_000
 
 # What a list needs of each payment.
 COLUMNS = [
-    Payment.id, Payment.method, Payment.currency, Payment.transaction_id, Payment.minor_units, Currency.decimals,
-    Payment.tip_units,
+    Payment.id, Payment.method.cast("text"), Payment.currency.cast("text"), Payment.transaction_id, Payment.minor_units,
+    Currency.decimals, Payment.tip_units,
 ]
 # The values of COLUMNS, and the share of a link, None if nobody said so. Ids of methods and currencies are as stored.
 Row = tuple[UUID, str, str, str, int, int, int, int | None]
@@ -93,8 +93,7 @@ def iterate_rows(size: int, wanted: PaymentFilter, after: UUID | None) -> Iterat
             values |= {} if after else {"first": first}
     has_more = True
     while has_more:
-        (text,) = _page(frozenset(values)).first_tuple(**values, rows=size + 1) or ("[]",)
-        rows = _decode_rows(text)
+        rows = current.read_rows(_page(frozenset(values)).execute(**values, rows=size + 1), _decode_rows)
         rows.sort(key=lambda row: row[0].int)
         has_more = len(rows) > size
         if rows:
@@ -123,7 +122,7 @@ def _page(names: frozenset[str]) -> prepared:
 
     Prepared, because Peewee takes 0.2 ms or more to write it: a quarter of a ticket's payments.
     """
-    share = TicketPayment.share_units if "ticket_id" in names else SQL("NULL")
+    share = TicketPayment.share_units if "ticket_id" in names else Value(None).cast("bigint")
     conditions = [condition for name, condition in CONDITIONS.items() if name in names]
 
     def build() -> Select:
@@ -138,7 +137,7 @@ def _page(names: frozenset[str]) -> prepared:
         # LEFT: a payment whose currency is missing is a fault, and must not be left out silently.
         query = query.join_from(Payment, Currency, JOIN.LEFT_OUTER).order_by(order)
         query = query.where(*conditions) if conditions else query
-        found: Select = current.select_json(query.limit(placeholder(Payment.version, "rows")), [*COLUMNS, share])
+        found: Select = current.select_rows(query.limit(placeholder(Payment.version, "rows")), [*COLUMNS, share])
         return found
 
     return prepared(build)

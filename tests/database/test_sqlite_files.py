@@ -77,6 +77,14 @@ def test_after_a_lost_side_file_nothing_is_acknowledged(make_app, client, file, 
 
 
 @pytest.mark.parametrize("suffix", ["", *SIDE_FILES])
+def test_requests_that_only_read_notice_a_lost_file(client, file, suffix):
+    client.post("/payments", json=payment())
+    lose(Path(f"{file}{suffix}"), "deleted")
+    wait_until(lambda: client.get("/payments").status_code == 503)
+    assert not file.exists() or suffix
+
+
+@pytest.mark.parametrize("suffix", ["", *SIDE_FILES])
 def test_a_file_lost_during_a_write_is_not_acknowledged(app, file, suffix):
     @database.write()
     def lose_file():
