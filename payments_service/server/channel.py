@@ -102,7 +102,9 @@ class Channel(HTTPChannel):
     def send_rest(self) -> None:
         """Send what is left of a response, as much as the client takes now."""
         with self.outbuf_lock:
-            self._flush_exception(self._flush_some, do_close=False)
+            # Another thread may have closed the connection.
+            if self.connected:
+                self._flush_exception(self._flush_some, do_close=False)
 
     def _check_disk(self) -> None:
         """Raise OSError if the response would go to a disk that is almost full."""
