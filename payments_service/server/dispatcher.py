@@ -9,7 +9,7 @@ from typing import Any
 from waitress.task import ThreadedTaskDispatcher
 
 # A request that runs for longer may wait for the disk or for another program, so another thread takes the next one.
-# Where a commit takes 3 ms, so that two payments at once would gain most, this costs a tenth of the POST requests.
+# Where a commit takes 3 ms, so that two payments at once would gain most, this costs a seventh of the POST requests.
 QUICK_SECONDS = 5 / 1000
 # With as many requests in the queue, no more need to be received.
 ENOUGH_REQUESTS = 2
@@ -29,7 +29,7 @@ class Dispatcher(ThreadedTaskDispatcher):
     Works around: waitress 3.0.2 wakes a thread for each request, and its main loop for each event. Python runs one
     thread at a time, so several busy ones hand over to each other at every row read and every line logged, and each
     finds a processor whose caches are cold. Without this, 8 threads and 8 connections serve 0.7 as many GET or POST
-    requests, and a mixed day at 1,000 requests a second has a p99 of 310 ms in place of 19.
+    requests, and a mixed day at 1,000 requests a second has a p99 of 310 ms in place of 19 to 34.
     Drop when: waitress wakes threads only as they are needed, or Python runs them in parallel.
     """
 

@@ -41,7 +41,7 @@ STOP_TIMEOUT_SECONDS = 5
 STOP_POLL_SECONDS = 1 / 10
 CHECK_SECONDS = 1
 # How long a thread may run Python code while another one waits for its turn. With Python's 5 ms, half of the payments
-# that were recorded beside a list of a million took over 11 ms, and over 7 ms with this.
+# that were recorded beside a list of a million took over 11 ms, and over 9 ms with this.
 SWITCH_SECONDS = 1 / 2000
 # The key of glibc's setting for the number of heaps (malloc.h).
 M_ARENA_MAX = -8

@@ -43,7 +43,7 @@ class AppTask(WSGITask):
 
     Works around: waitress 3.0.2 ends a response to HEAD whose length is not known, such as a long list, with the last
     chunk of a body ("0\\r\\n\\r\\n"). HTTP allows no body there, and a proxy may take it for the next response. It also
-    leaves what is shorter than `send_bytes` to the main loop; sent by the thread, there are 1.09 times as many GET.
+    leaves what is shorter than `send_bytes` to the main loop: the response would wait while other requests run.
     Drop when: waitress sends no last chunk in response to HEAD, and lets a thread send the end of its response.
     """
 
